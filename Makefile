@@ -1,0 +1,46 @@
+# Nine words. Everything installs into .venv, nothing else on the machine is touched.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test unit integration bench lint fix docs conformance clean
+
+demo: $(STAMP)  ## Install, start and drive the product with a real MCP client
+	@$(BIN)/python demo/demo.py
+
+test: lint $(STAMP)  ## Lint, then every test
+	$(BIN)/python -m pytest
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest tests/unit
+
+integration: $(STAMP)
+	$(BIN)/python -m pytest tests/integration
+
+bench: $(STAMP)  ## Measure every budget and rewrite the table in docs/performance.md
+	$(BIN)/python -m tests.performance
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## Rewrite the pages that are made from the code
+	$(BIN)/python docs/generate.py
+
+conformance: $(STAMP)  ## The public MCP conformance suite and the inspector (needs npm)
+	tests/conformance/run.sh
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .tools
