@@ -1,0 +1,197 @@
+"""Every setting: its default, its bounds, its meaning. The reference page is made from this table.
+
+A value comes from the environment (`CONSOLE_AUTOMATION_<NAME>`, or one of the four short names the
+product has always had), else from `config.toml` in the state directory, else from here. Durations
+are milliseconds, as everywhere a client sees them.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from console_automation.errors import BadRequest
+
+PREFIX = "CONSOLE_AUTOMATION_"
+
+
+class OnShutdown(StrEnum):
+    """What a daemon that is told to end does with live runs."""
+
+    LEAVE = "leave"
+    DRAIN = "drain"
+    STOP = "stop"
+
+
+def _knob(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    short: str | None = None,
+) -> Any:
+    metadata = {"help": help, "low": low, "high": high, "short": short}
+    return field(default=default, metadata=metadata)
+
+
+_DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The knobs of one daemon or one embedded engine."""
+
+    max_concurrent_jobs: int = _knob(
+        10, "Jobs that run at once.", low=1, high=100_000, short="MAX_CONCURRENT_JOBS"
+    )
+    max_concurrent_jobs_per_session: int = _knob(
+        5, "Jobs of one session that run at once.", low=1, high=100_000
+    )
+    max_pending_jobs: int = _knob(
+        200_000, "Jobs that may wait; more are refused.", low=1, high=10_000_000
+    )
+    job_timeout_ms: int = _knob(
+        300_000,
+        "How long a job may run unless it says otherwise; 0 for ever.",
+        low=0,
+        high=365 * _DAY,
+        short="JOB_TIMEOUT_MS",
+    )
+    kill_grace_ms: int = _knob(
+        5_000, "Time between the polite signal and SIGKILL.", low=0, high=600_000
+    )
+    max_wait_ms: int = _knob(
+        45_000,
+        "The longest a call waits; clients give up on a call after about a minute.",
+        low=0,
+        high=_DAY,
+    )
+    progress_interval_ms: int = _knob(
+        5_000, "How often a waiting call reports progress.", low=50, high=600_000
+    )
+    output_limit_bytes: int = _knob(
+        16 * 1024 * 1024,
+        "Disk for the retained output of a job, framing included.",
+        low=65_536,
+        high=1 << 40,
+    )
+    output_page_bytes: int = _knob(
+        16_384, "Output returned by one call unless it asks for more.", low=1, high=1 << 20
+    )
+    output_page_chunks: int = _knob(
+        10_000, "Chunks returned by one call unless it asks for fewer.", low=1, high=1_000_000
+    )
+    retain_jobs_ms: int = _knob(_DAY, "How long finished jobs are kept.", low=0, high=3650 * _DAY)
+    retain_audit_ms: int = _knob(
+        30 * _DAY, "How long the record of requests is kept.", low=0, high=3650 * _DAY
+    )
+    job_cleanup_interval_ms: int = _knob(
+        3_600_000,
+        "How often finished jobs past their time are removed.",
+        low=100,
+        high=365 * _DAY,
+        short="JOB_CLEANUP_INTERVAL",
+    )
+    max_load_per_cpu: float = _knob(
+        8.0,
+        "No further job starts while the load average per processor is above this; 0 never minds.",
+        low=0,
+        high=10_000,
+    )
+    max_memory_percent: float = _knob(
+        95.0,
+        "No further job starts while more of the memory is in use; 0 never minds.",
+        low=0,
+        high=100,
+    )
+    idle_shims: int = _knob(16, "Idle shims kept for the next runs.", low=0, high=1_000)
+    shim_uses: int = _knob(200, "Runs a shim carries out before it is replaced.", low=1, high=10**6)
+    environment: str = _knob(
+        "PATH HOME USER LOGNAME SHELL LANG LANGUAGE LC_* TZ TERM TMPDIR SSH_AUTH_SOCK DISPLAY",
+        "Variables of the client that its jobs inherit, separated by spaces; * ends a prefix.",
+    )
+    on_shutdown: OnShutdown = _knob(
+        OnShutdown.LEAVE, "What SIGTERM does to running jobs: leave, drain or stop."
+    )
+    drain_timeout_ms: int = _knob(
+        60_000, "How long draining waits before it leaves the rest running.", low=0, high=_DAY
+    )
+    http: bool = _knob(False, "Serve MCP and metrics over HTTP as well.")
+    http_host: str = _knob("127.0.0.1", "Address to listen on; only loopback is meant.")
+    http_port: int = _knob(8471, "Port to listen on; 0 takes any free one.", low=0, high=65_535)
+    http_max_body_bytes: int = _knob(
+        4 << 20, "The largest request body taken.", low=1_024, high=1 << 30
+    )
+    http_max_connections: int = _knob(100, "Connections served at once.", low=1, high=100_000)
+    log_level: str = _knob("info", "debug, info, warning or error.", short="LOG_LEVEL")
+
+
+def load(
+    home: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Return the settings of a state directory; `overrides` come from a command line and win.
+
+    Raises BadRequest, naming the setting, its value and what it may be.
+    """
+    values: dict[str, Any] = {}
+    path = home / "config.toml"
+    if path.exists():
+        try:
+            values.update(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"{path} is not valid TOML: {error}") from error
+    known = {each.name: each for each in fields(Settings)}
+    for name in values:
+        if name not in known:
+            raise BadRequest(f"{path} has an unknown setting {name!r}", field=name)
+    source = os.environ if environment is None else environment
+    for name, each in known.items():
+        for variable in (each.metadata["short"], PREFIX + name.upper()):
+            if variable and variable in source:
+                values[name] = source[variable]
+    return make(values | dict(overrides or {}))
+
+
+def make(values: Mapping[str, Any]) -> Settings:
+    """Return settings with these values; text is converted, everything is checked.
+
+    Raises BadRequest.
+    """
+    checked = {
+        each.name: _check(each.name, each.type, each.metadata, values[each.name])
+        for each in fields(Settings)
+        if each.name in values
+    }
+    return Settings(**checked)
+
+
+_TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def _check(name: str, kind: Any, metadata: Mapping[str, Any], value: Any) -> Any:
+    try:
+        if kind is bool:
+            result: Any = value if isinstance(value, bool) else _TRUTH[str(value).lower()]
+        elif isinstance(value, bool):
+            raise ValueError(value)
+        else:
+            result = kind(value)
+    except (ValueError, KeyError, TypeError):
+        raise BadRequest(f"setting {name}: {value!r} is not {_wanted(kind)}", field=name) from None
+    low, high = metadata["low"], metadata["high"]
+    if low is not None and not low <= result <= high:
+        raise BadRequest(f"setting {name}: {result} is not between {low} and {high}", field=name)
+    return result
+
+
+def _wanted(kind: Any) -> str:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return "one of " + ", ".join(kind)
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")

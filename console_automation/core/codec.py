@@ -1,0 +1,129 @@
+"""The plain-data form of the records, for the database and for the shims. JSON types only."""
+
+from typing import Any
+
+from console_automation.core.job import (
+    Cause,
+    Command,
+    Exit,
+    JobSpec,
+    Leftover,
+    Leftovers,
+    OnOutputLimit,
+    OutputCounts,
+    Usage,
+)
+from console_automation.core.retry import RetryPolicy
+
+Plain = dict[str, Any]
+
+
+def command_to_plain(command: Command) -> Plain:
+    """Return the command as plain data."""
+    return {
+        "line": command.line,
+        "args": None if command.args is None else list(command.args),
+        "shell": command.shell,
+        "executable": command.executable,
+        "argv": list(command.argv),
+        "cwd": command.cwd,
+        "environment": dict(command.environment),
+        "stdin": command.stdin,
+        "keep_stdin": command.keep_stdin,
+        "merge_stderr": command.merge_stderr,
+        "timeout": command.timeout,
+        "idle_timeout": command.idle_timeout,
+        "grace": command.grace,
+        "output_limit": command.output_limit,
+        "on_output_limit": command.on_output_limit.value,
+        "leftovers": command.leftovers.value,
+    }
+
+
+def command_from_plain(plain: Plain) -> Command:
+    """Return the command that `command_to_plain` was given."""
+    return Command(
+        **{
+            **plain,
+            "args": None if plain["args"] is None else tuple(plain["args"]),
+            "argv": tuple(plain["argv"]),
+            "on_output_limit": OnOutputLimit(plain["on_output_limit"]),
+            "leftovers": Leftovers(plain["leftovers"]),
+        }
+    )
+
+
+def spec_to_plain(spec: JobSpec) -> Plain:
+    """Return what a client asked for as plain data."""
+    retry = spec.retry
+    return {
+        "command": command_to_plain(spec.command),
+        "created_at": spec.created_at,
+        "client": spec.client,
+        "name": spec.name,
+        "session_id": spec.session_id,
+        "priority": spec.priority,
+        "tags": dict(spec.tags),
+        "retry": {
+            "max_attempts": retry.max_attempts,
+            "backoff": retry.backoff,
+            "multiplier": retry.multiplier,
+            "max_backoff": retry.max_backoff,
+            "on": sorted(retry.on),
+        },
+        "depends_on": list(spec.depends_on),
+        "idempotency_key": spec.idempotency_key,
+        "fingerprint": spec.fingerprint,
+        "retry_of": spec.retry_of,
+    }
+
+
+def spec_from_plain(plain: Plain) -> JobSpec:
+    """Return the spec that `spec_to_plain` was given."""
+    retry = plain["retry"]
+    return JobSpec(
+        **{
+            **plain,
+            "command": command_from_plain(plain["command"]),
+            "retry": RetryPolicy(**{**retry, "on": frozenset(retry["on"])}),
+            "depends_on": tuple(plain["depends_on"]),
+        }
+    )
+
+
+def exit_to_plain(exit: Exit) -> Plain:
+    """Return the exit as plain data, in the words of the shim's exit record."""
+    usage = exit.usage
+    return {
+        "cause": exit.cause.value,
+        "code": exit.code,
+        "signal": exit.signal,
+        "error": exit.error,
+        "started_at": exit.started_at,
+        "ended_at": exit.ended_at,
+        "output": {
+            "bytes": exit.output.bytes,
+            "dropped_bytes": exit.output.dropped_bytes,
+            "last_sequence": exit.output.last_sequence,
+        },
+        "usage": usage and {"cpu_seconds": usage.cpu_seconds, "max_rss_bytes": usage.max_rss_bytes},
+        "leftovers": [
+            {"pid": left.pid, "command": left.command, "ended": left.ended}
+            for left in exit.leftovers
+        ],
+    }
+
+
+def exit_from_plain(plain: Plain) -> Exit:
+    """Return the exit that a shim's exit record or `exit_to_plain` describes."""
+    return Exit(
+        cause=Cause(plain["cause"]),
+        code=plain["code"],
+        signal=plain["signal"],
+        error=plain["error"],
+        started_at=plain["started_at"],
+        ended_at=plain["ended_at"],
+        output=OutputCounts(**plain["output"]),
+        usage=Usage(**plain["usage"]) if plain["usage"] else None,
+        leftovers=tuple(Leftover(**left) for left in plain["leftovers"]),
+    )

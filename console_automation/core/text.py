@@ -1,0 +1,78 @@
+"""Text that is safe to show: to a model, on a terminal, in a log line.
+
+A job's output is data from a stranger. Control sequences, bidirectional overrides and the invisible
+characters that can smuggle instructions are taken out; tabs and newlines stay.
+"""
+
+import re
+from datetime import UTC, datetime
+
+# CSI, then OSC/DCS/SOS/PM/APC strings up to their end (or to the end of the text), then the short
+# escapes; 7-bit and 8-bit forms. One pass, no backtracking: every branch starts with its own byte.
+_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+
+# C0 but tab and newline, DEL, C1; soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul
+# and Mongolian fillers; zero-width characters, bidi marks, embeddings, overrides and isolates; word
+# joiner and the invisible operators; line and paragraph separators; BOM, interlinear annotation;
+# variation selectors supplement and the tag block; lone surrogates.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]"
+)
+
+
+def sanitize(text: str) -> str:
+    """Return the text without anything that acts instead of showing.
+
+    What a carriage return overwrote on its line is dropped, as a terminal would: of a progress bar
+    the last state remains.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = _SEQUENCE.sub("", text)
+    if "\r" in text:
+        text = "\n".join(map(_overwritten, text.split("\n")))
+    return _INVISIBLE.sub("", text)
+
+
+def _overwritten(line: str) -> str:
+    return line.rstrip("\r").rpartition("\r")[2]
+
+
+def one_line(text: str, width: int = 120) -> str:
+    """Return the text sanitized, on one line, cut to `width` characters."""
+    flat = " ".join(sanitize(text[: width * 8]).split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
+def iso(at: float) -> str:
+    """Return epoch seconds as ISO 8601 UTC with milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def human_bytes(count: int) -> str:
+    """Return a size a person reads at a glance: 512 B, 14.2 kB, 3.0 MB."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration a person reads at a glance: 12 ms, 3.4 s, 5 min 12 s, 2 h 3 min."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"

@@ -1,0 +1,243 @@
+"""What the engine needs of the world, as contracts. Adapters keep them; one test suite per port.
+
+Ports speak the core's nouns. Foreign exceptions stop at the adapter: what comes through is of
+`console_automation.errors`.
+"""
+
+from asyncio import Future
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from console_automation.core.job import Exit, Job, OutputCounts, Status
+from console_automation.core.output import Page
+from console_automation.core.recovery import RunFacts
+from console_automation.core.timing import Timings
+
+
+class Clock(Protocol):
+    """The time, and which boot of the machine it belongs to."""
+
+    boot_id: str
+
+    def now(self) -> float:
+        """Return epoch seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a job's journal: what happened. `data` is small and holds no secret."""
+
+    job_id: str
+    at: float
+    event: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """What somebody asked for and what came of it."""
+
+    at: float
+    client: str
+    operation: str
+    job_id: str | None
+    outcome: str  #: "ok" or the code of the refusal
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs a listing wants; empty fields want all. `tags` must all be there and equal."""
+
+    statuses: tuple[Status, ...] = ()
+    session_id: str | None = None
+    name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """The jobs and their journal, durable.
+
+    Writes are ordered: one takes its place at the call, not when it is awaited, and what was given
+    first is committed first. A write that has returned is on the disk.
+    Every method may raise Unavailable (StoreFull when it is for want of space); a write that raises
+    has changed nothing.
+    """
+
+    async def open(self) -> None:
+        """Make the store ready, creating it when there is none.
+
+        Raises StoreDamaged, StoreNewer, StoreSwapped or Unavailable, and has then changed nothing.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish every write that was given, then let go. Idempotent."""
+        ...
+
+    def insert(self, job: Job, entries: Sequence[Entry]) -> Future[None]:
+        """Add a new job and its first journal entries, in one transaction."""
+        ...
+
+    def update(self, job: Job, entries: Sequence[Entry], *, urgent: bool = True) -> Future[None]:
+        """Replace a job's state and append to its journal, in one transaction.
+
+        A write that is not urgent may wait up to 50 ms for another to share its transaction.
+        """
+        ...
+
+    def record(self, record: AuditRecord) -> Future[None]:
+        """Append to the audit."""
+        ...
+
+    async def get(self, job_id: str) -> Job | None:
+        """Return a job."""
+        ...
+
+    async def find_by_key(self, key: str) -> Job | None:
+        """Return the job that was submitted under an idempotency key."""
+        ...
+
+    async def unfinished(self) -> list[Job]:
+        """Return every job without a terminal status, oldest first."""
+        ...
+
+    async def page(
+        self, wanted: JobFilter, *, before: str | None, limit: int
+    ) -> tuple[list[Job], int]:
+        """Return jobs newest first, older than the job `before`, and how many match in all."""
+        ...
+
+    async def counts(self) -> dict[Status, int]:
+        """Return how many jobs have each status; statuses without jobs may be missing."""
+        ...
+
+    async def timings(self) -> Timings:
+        """Return how long the latest 1,000 finished jobs waited and ran."""
+        ...
+
+    async def expired(
+        self, *, statuses: Sequence[Status], ended_before: float, keep: int, limit: int
+    ) -> list[Job]:
+        """Return finished jobs that ended before a time, oldest first, sparing the newest `keep`."""
+        ...
+
+    def delete(self, job_ids: Sequence[str]) -> Future[None]:
+        """Forget finished jobs with their journal; an unknown id is no error."""
+        ...
+
+    async def journal(self, job_id: str) -> list[Entry]:
+        """Return a job's journal, oldest first."""
+        ...
+
+    async def audit(self, *, limit: int) -> list[AuditRecord]:
+        """Return the newest audit records, newest first."""
+        ...
+
+    async def trim_audit(self, *, before: float) -> None:
+        """Forget audit records older than a time."""
+        ...
+
+
+class RunObserver(Protocol):
+    """Who is told what becomes of runs. Called on the event loop; must not block."""
+
+    def run_started(self, run_id: str, *, pid: int, at: float) -> None:
+        """The command was spawned. May be told again after a restart, or not at all."""
+        ...
+
+    def run_exited(self, run_id: str, exit: Exit) -> None:
+        """The run is over and its output complete. May be told again until it is confirmed."""
+        ...
+
+    def run_found(self, run_id: str, facts: RunFacts) -> None:
+        """The run has no live shim: these facts are all there will be."""
+        ...
+
+    def run_refused(self, run_id: str, error: str) -> None:
+        """The run could not be begun for want of a resource; nothing was spawned."""
+        ...
+
+    def shim_failed(self, error: str) -> None:
+        """The machinery under the runs broke down and is being restored."""
+        ...
+
+
+class RunHost(Protocol):
+    """Whatever can hold runs. A run begins at most once per id, whatever crashes."""
+
+    async def open(self, observer: RunObserver) -> None:
+        """Get ready to start runs."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all runs; live ones go on. Idempotent."""
+        ...
+
+    def start(self, run_id: str, job: Job) -> None:
+        """Begin a run of the job's command; the observer hears the rest."""
+        ...
+
+    def adopt(self, run_id: str) -> None:
+        """Take up a run that an earlier process started; the observer hears what became of it."""
+        ...
+
+    def stop(self, run_id: str, *, signal: int, grace: float) -> None:
+        """End a run with everything it started; the exit says `cancel` if this ended it."""
+        ...
+
+    def confirm(self, run_id: str, *, discard: bool) -> None:
+        """The run's end is committed; `discard` when its directory may go at once."""
+        ...
+
+    def discard(self, run_id: str) -> None:
+        """Delete what is left of an ended run; an unknown id is no error."""
+        ...
+
+    async def send_input(self, run_id: str, text: str, *, eof: bool) -> int:
+        """Write to the run's stdin and return the bytes accepted, which may be fewer than given.
+
+        Raises Conflict when stdin is not open, Unavailable when the shim does not answer.
+        """
+        ...
+
+    async def wait_for_output(self, run_id: str, *, after: int) -> None:
+        """Return when there is output beyond a sequence number, or the run is over."""
+        ...
+
+    def progress(self, run_id: str) -> OutputCounts | None:
+        """Return how much a live run has printed so far, None when that is not known."""
+        ...
+
+    @property
+    def capacity(self) -> Mapping[str, int]:
+        """Return figures about the machinery, for metrics: idle and live shims."""
+        ...
+
+
+class OutputLog(Protocol):
+    """What runs printed, as far as it is retained."""
+
+    def read(
+        self, run_id: str, *, since: int, max_bytes: int, max_chunks: int, stream: str | None
+    ) -> Page:
+        """Return the chunks after a sequence number; at least one if there is any."""
+        ...
+
+    def read_end(self, run_id: str, *, max_bytes: int, stream: str | None) -> Page:
+        """Return the newest chunks."""
+        ...
+
+
+class LoadGauge(Protocol):
+    """How busy the machine is."""
+
+    def load_per_cpu(self) -> float:
+        """Return the one-minute load average over the number of processors."""
+        ...
+
+    def memory_percent(self) -> float:
+        """Return the share of memory in use, 0 to 100."""
+        ...
