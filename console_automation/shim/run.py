@@ -1,0 +1,359 @@
+"""One run, from its claim to its exit record. The order of the steps is the promise:
+
+1. the run directory is made, which claims the run, and its state is locked;
+2. the start record is written, then the command is spawned;
+3. output is drained into the capture, deadlines are kept, whether or not a daemon listens;
+4. once the main process has ended and what it left behind is dealt with, the output is completed,
+   then the exit record is written, then the daemon is told.
+"""
+
+import errno
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+from console_automation.shim import state
+from console_automation.shim.capture import READ_SIZE, STDERR, STDOUT, Capture
+from console_automation.shim.processes import NEVER, Processes, now
+from console_automation.shim.protocol import Link, Message
+from console_automation.shim.spawn import spawn
+from console_automation.shim.stdin import Stdin
+
+ANNOUNCE_SECONDS = 0.004  # a command shorter than this is reported once, with its end
+RECORDED_SECONDS = 1.0  # how long to wait for the daemon's commit before forcing our own record
+POLL_SECONDS = 60.0  # deadlines count time asleep, poll does not: look again at least this often
+PIPE_SIZE = 1 << 20
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class Run:
+    """Supervises one run. `subreaper` says whether orphans of the run become our children."""
+
+    def __init__(
+        self,
+        order: Message,
+        link: Link,
+        wake: int,
+        *,
+        subreaper: bool,
+        is_last: bool,
+        blank: state.Blank | None = None,
+    ) -> None:
+        self.order = order
+        self.blank = blank  #: a run directory to begin with; afterwards, one to hand on
+        self.run_id: str = order["run"]
+        self.link = link
+        self.wake = wake
+        self.is_last = is_last  #: the shim will take no other run
+        self.capture = Capture(
+            order["directory"],
+            limit=order["output_limit"],
+            drop_newest=order["on_output_limit"] != "drop_oldest",
+            printed=order["printed"],
+            last_sequence=order["last_sequence"],
+        )
+        self.processes = Processes(
+            0, subreaper=subreaper, leave=order["leftovers"] == "leave", grace=order["grace"]
+        )
+        self.state = -1
+        self.error: str | None = None
+        self.started_at: float | None = None
+        self.exit: dict[str, Any] | None = None
+        self.recorded: Message | None = None
+        self.announce_at = self.deadline = self.idle_at = NEVER
+        self.watched_after: int | None = None
+        self.streams: dict[int, int] = {}
+        self.poll = select.poll()
+        self.stdin = Stdin(-1, self.poll, ends=True)
+        self.link_fd = -1
+
+    def supervise(self) -> bool:
+        """Carry the run out; True when this shim is as good as new afterwards."""
+        try:
+            self.state = self._claim()
+        except state.Claimed:
+            self.link.send({"refused": self.run_id, "error": None})
+            return True
+        except OSError as error:
+            self._refuse(error)
+            return True
+        try:
+            if self._begin():
+                while not self.processes.are_over:
+                    self._step()
+            self._end()
+            if self.processes.left_alone:
+                self._linger()
+            return self.recorded is not None and self.processes.left_nothing
+        finally:
+            if self.blank is None:
+                os.close(self.state)
+            os.chdir("/")
+
+    def _claim(self) -> int:
+        blank, self.blank = self.blank, None
+        if blank is not None:
+            try:
+                return blank.become(self.order["directory"])
+            except OSError:
+                pass  # cleaned away in the meantime: begin like any other
+        return state.create(self.order["directory"])
+
+    def _refuse(self, error: OSError) -> None:
+        self.link.send({"refused": self.run_id, "error": error.strerror or str(error)})
+        try:
+            os.unlink(state.path(self.order["directory"]))
+        except OSError:
+            pass
+        try:
+            os.rmdir(self.order["directory"])
+        except OSError:
+            pass
+
+    # -- beginning ---------------------------------------------------------------------------
+
+    def _begin(self) -> bool:
+        """Spawn the command; False when exec refuses it."""
+        order = self.order
+        self.started_at = time.time()
+        state.write_start(self.state, {"boot_id": order["boot_id"], "at": self.started_at})
+        outputs = [os.pipe()] if order["merge_stderr"] else [os.pipe(), os.pipe()]
+        has_stdin = order["keep_stdin"] or order["stdin"] is not None
+        reader, writer = os.pipe() if has_stdin else (os.open(os.devnull, os.O_RDONLY), -1)
+        self.stdin = Stdin(writer, self.poll, ends=not order["keep_stdin"])
+        try:
+            os.chdir(order["cwd"])
+            self.processes.pid = spawn(
+                order["executable"],
+                order["argv"],
+                order["environment"],
+                (reader, outputs[0][1], outputs[-1][1]),
+            )
+        except (OSError, ValueError) as error:
+            self._spawn_failed(error)
+        for fd in (reader, *(pair[1] for pair in outputs)):
+            os.close(fd)
+        for stream, (fd, _) in zip((STDOUT, STDERR), outputs, strict=False):
+            os.set_blocking(fd, False)
+            self.streams[fd] = stream
+            self.poll.register(fd, select.POLLIN)
+        self.poll.register(self.wake, select.POLLIN)
+        self._follow_link()
+        self._set_deadlines()
+        if order["stdin"] is not None:
+            self.stdin.feed(order["stdin"].encode("utf-8", "surrogateescape"))
+        return self.processes.pid > 0
+
+    def _spawn_failed(self, error: OSError | ValueError) -> None:
+        number = error.errno if isinstance(error, OSError) else errno.EINVAL
+        name = errno.errorcode.get(number or 0, "EUNKNOWN")
+        self.processes.cause = "spawn_error"
+        self.processes.childless = True
+        self.processes.ended_at = time.time()
+        self.error = f"{name}: {os.strerror(number or 0)}: {self.order['executable']}"
+
+    def _set_deadlines(self) -> None:
+        start = now()
+        self.announce_at = start + ANNOUNCE_SECONDS
+        if self.order["timeout"] is not None:
+            self.deadline = start + self.order["timeout"]
+        self._postpone_idle(start)
+
+    def _postpone_idle(self, at: float) -> None:
+        if self.order["idle_timeout"] is not None:
+            self.idle_at = at + self.order["idle_timeout"]
+
+    # -- the loop ----------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Wait for the next thing to happen and deal with it."""
+        due = min(self.announce_at, self.deadline, self.idle_at, self.processes.due)
+        wait = min(POLL_SECONDS, max(0.0, due - now()))
+        if self.link.socket is None:
+            wait = min(wait, max(0.0, self.link.redial_at - time.monotonic()))
+        fds = [fd for fd, _ in self.poll.poll(wait * 1000 + 0.5)]
+        before = self.capture.last_sequence
+        for fd in fds:
+            if fd in self.streams:
+                self._read(fd)
+        if self.capture.last_sequence != before or self.capture.dropped:
+            self._account_for_output(before)
+        if self.wake in fds:
+            os.read(self.wake, 512)
+            self.processes.reap()
+            if self.processes.status is not None:
+                self.deadline = self.idle_at = NEVER  # they were the main process's
+        if self.stdin.fd in fds:
+            self.stdin.write()
+        self._converse(fds)
+        self._keep_deadlines()
+
+    def _read(self, fd: int) -> None:
+        try:
+            data = os.read(fd, READ_SIZE)
+        except BlockingIOError:
+            return
+        if not data:
+            self.poll.unregister(fd)
+            del self.streams[fd]
+            os.close(fd)
+            return
+        if len(data) == 65536 and hasattr(fcntl, "F_SETPIPE_SZ"):
+            # A full pipe of the usual size: this is a flood, let it come in bigger pieces. The
+            # kernel refuses when this user's pipes already hold too much.
+            try:
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+            except OSError:
+                pass
+        self.capture.take(self.streams[fd], data, time.time())
+
+    def _account_for_output(self, before: int) -> None:
+        capture = self.capture
+        state.write_progress(self.state, capture.printed, capture.dropped, capture.last_sequence)
+        if capture.last_sequence == before:
+            return
+        self._postpone_idle(now())
+        self._answer_watch()
+        if capture.overflowed and self.order["on_output_limit"] == "kill":
+            capture.overflowed = False
+            self.processes.stop("output_limit", signal.SIGTERM, self.order["grace"])
+
+    def _keep_deadlines(self) -> None:
+        at = now()
+        if at >= self.announce_at:
+            self._announce()
+        if at >= self.deadline:
+            self.deadline = NEVER
+            self.processes.stop("timeout", signal.SIGTERM, self.order["grace"])
+        if at >= self.idle_at:
+            self.idle_at = NEVER
+            self.processes.stop("idle_timeout", signal.SIGTERM, self.order["grace"])
+        if at >= self.processes.due:
+            self.processes.act()
+
+    def _announce(self) -> None:
+        self.announce_at = NEVER
+        self.link.send({"started": self.run_id, "pid": self.processes.pid, "at": self.started_at})
+
+    # -- talk --------------------------------------------------------------------------------
+
+    def _follow_link(self) -> None:
+        """Keep the poll set in step with the link, which comes and goes."""
+        fd = self.link.socket.fileno() if self.link.socket else -1
+        if self.link_fd not in (-1, fd):
+            self.poll.unregister(self.link_fd)
+        if fd >= 0:
+            self.poll.register(fd, select.POLLIN | (select.POLLOUT if self.link.has_unsent else 0))
+        self.link_fd = fd
+
+    def _converse(self, fds: list[int]) -> None:
+        if self.link.socket is None:
+            if time.monotonic() >= self.link.redial_at and self.link.dial(self.run_id):
+                self._announce()
+                if self.exit is not None:
+                    self._tell_exit()
+        elif self.link_fd in fds:
+            self.link.flush()
+            for message in self.link.receive():
+                self._obey(message)
+        self._follow_link()
+
+    def _obey(self, message: Message) -> None:
+        if message.get("stop") == self.run_id:
+            self.processes.stop(message["cause"], message["signal"], message["grace"])
+        elif message.get("input") == self.run_id:
+            self._accept_input(message)
+        elif message.get("watch") == self.run_id:
+            self.watched_after = message["after"]
+            self._answer_watch()
+        elif message.get("recorded") == self.run_id:
+            self.recorded = message
+        elif "run" in message:
+            self.link.keep_order(message)
+
+    def _answer_watch(self) -> None:
+        if self.watched_after is not None and self.capture.last_sequence > self.watched_after:
+            self.watched_after = None
+            self.link.send({"output": self.run_id})
+
+    def _accept_input(self, message: Message) -> None:
+        data = message["data"].encode("utf-8", "surrogateescape")
+        accepted = self.stdin.accept(data, eof=message["eof"])
+        self.link.send({"accepted": accepted, "ticket": message["ticket"]})
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """Complete the output, then record the exit, then tell."""
+        for fd in list(self.streams):
+            while fd in self.streams and select.select([fd], [], [], 0)[0]:
+                self._read(fd)
+            if fd in self.streams and not self.processes.left_alone:
+                os.close(fd)
+        self.stdin.close()
+        self.capture.finish(time.time())
+        self.exit = self._exit_record()
+        state.write_exit(self.state, self.exit)
+        self._tell_exit()
+        self._await_recorded()
+
+    def _tell_exit(self) -> None:
+        reusable = self.processes.left_nothing and not self.is_last
+        self.link.send({"exited": self.run_id, "exit": self.exit, "reusable": reusable})
+
+    def _exit_record(self) -> dict[str, Any]:
+        capture, processes = self.capture, self.processes
+        code = number = None
+        if processes.status is not None:
+            if os.WIFSIGNALED(processes.status):
+                number = os.WTERMSIG(processes.status)
+            else:
+                code = os.WEXITSTATUS(processes.status)
+        return {
+            "cause": processes.cause,
+            "code": code,
+            "signal": number,
+            "error": self.error,
+            "started_at": self.started_at,
+            "ended_at": processes.ended_at,
+            "output": {
+                "bytes": capture.printed,
+                "dropped_bytes": capture.dropped,
+                "last_sequence": capture.last_sequence,
+            },
+            "usage": {
+                "cpu_seconds": round(processes.cpu_seconds, 6),
+                "max_rss_bytes": processes.max_rss * _RSS_UNIT,
+            },
+            "leftovers": processes.leftovers,
+        }
+
+    def _await_recorded(self) -> None:
+        """Wait until the daemon has the exit; force it to the disk ourselves if it does not."""
+        give_up = time.monotonic() + RECORDED_SECONDS
+        while self.recorded is None and self.link.socket is not None:
+            self._follow_link()
+            wait = give_up - time.monotonic()
+            if wait <= 0:
+                break
+            if any(fd == self.link_fd for fd, _ in self.poll.poll(wait * 1000 + 0.5)):
+                self._converse([self.link_fd])
+        if self.recorded is None:
+            os.fsync(self.state)
+        elif self.recorded["discard"]:
+            self.blank = state.Blank(self.order["directory"], self.state)
+
+    def _linger(self) -> None:
+        """Keep reading, and forget, what the processes left alone print: a closed pipe would end them."""
+        self.link.hang_up()
+        fcntl.flock(self.state, fcntl.LOCK_UN)
+        self.blank = None
+        while self.streams:
+            for fd in select.select(list(self.streams), [], [])[0]:
+                if not os.read(fd, READ_SIZE):
+                    del self.streams[fd]
+                    os.close(fd)
