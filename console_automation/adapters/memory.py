@@ -1,0 +1,162 @@
+"""The ports without a world: fakes that keep the same contracts, for tests and for experiments."""
+
+from asyncio import Future, get_running_loop
+from collections.abc import Callable, Sequence
+
+from console_automation.core.job import Job, Status
+from console_automation.core.timing import Timings, summarize
+from console_automation.errors import Unavailable
+from console_automation.ports import AuditRecord, Entry, JobFilter
+
+_SAMPLE = 1000
+
+
+class MemoryStore:
+    """A Store that forgets everything with the process."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._journal: list[Entry] = []
+        self._audit: list[AuditRecord] = []
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Make the store ready."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Refuse writes from now on."""
+        self._is_open = False
+
+    def insert(self, job: Job, entries: Sequence[Entry]) -> Future[None]:
+        """Add a new job and its first journal entries."""
+        key = job.spec.idempotency_key
+        if job.id in self._jobs or (key is not None and self._with_key(key)):
+            return failing(Unavailable(f"job {job.id} or its key is there already"))
+        return self._done(lambda: self._put(job, entries))
+
+    def update(self, job: Job, entries: Sequence[Entry], *, urgent: bool = True) -> Future[None]:
+        """Replace a job's state and append to its journal; a finished job is final."""
+        stored = self._jobs.get(job.id)
+        final = stored is None or stored.is_terminal
+        return self._done(lambda: self._put(stored if final else job, entries))
+
+    def record(self, record: AuditRecord) -> Future[None]:
+        """Append to the audit."""
+        return self._done(lambda: self._audit.append(record))
+
+    async def get(self, job_id: str) -> Job | None:
+        """Return a job."""
+        return self._jobs.get(job_id)
+
+    async def find_by_key(self, key: str) -> Job | None:
+        """Return the job submitted under an idempotency key."""
+        return self._with_key(key)
+
+    async def unfinished(self) -> list[Job]:
+        """Return every job without a terminal status, oldest first."""
+        return sorted((j for j in self._jobs.values() if not j.is_terminal), key=lambda j: j.id)
+
+    async def page(
+        self, wanted: JobFilter, *, before: str | None, limit: int
+    ) -> tuple[list[Job], int]:
+        """Return jobs newest first, and how many match in all."""
+        found = [job for job in self._jobs.values() if _matches(job, wanted)]
+        older = [job for job in found if before is None or job.id < before]
+        return sorted(older, key=lambda job: job.id, reverse=True)[:limit], len(found)
+
+    async def counts(self) -> dict[Status, int]:
+        """Return how many jobs have each status."""
+        counts: dict[Status, int] = {}
+        for job in self._jobs.values():
+            counts[job.status] = counts.get(job.status, 0) + 1
+        return counts
+
+    async def timings(self) -> Timings:
+        """Return how long the latest finished jobs waited and ran."""
+        latest = sorted(self._finished(), key=_end, reverse=True)[:_SAMPLE]
+        return summarize((job.spec.created_at, job.started_at, _end(job)) for job in latest)
+
+    async def expired(
+        self, *, statuses: Sequence[Status], ended_before: float, keep: int, limit: int
+    ) -> list[Job]:
+        """Return finished jobs that ended before a time, sparing the newest `keep`."""
+        newest = sorted(self._finished(), key=_end, reverse=True)
+        if keep:
+            if len(newest) < keep:
+                return []
+            ended_before = min(ended_before, _end(newest[keep - 1]))
+        found = [job for job in newest if job.status in statuses and _end(job) < ended_before]
+        return found[::-1][:limit]
+
+    def delete(self, job_ids: Sequence[str]) -> Future[None]:
+        """Forget finished jobs with their journal."""
+        return self._done(lambda: self._forget(job_ids))
+
+    async def journal(self, job_id: str) -> list[Entry]:
+        """Return a job's journal, oldest first."""
+        return [entry for entry in self._journal if entry.job_id == job_id]
+
+    async def audit(self, *, limit: int) -> list[AuditRecord]:
+        """Return the newest audit records, newest first."""
+        return self._audit[::-1][:limit]
+
+    async def trim_audit(self, *, before: float) -> None:
+        """Forget audit records older than a time."""
+        self._audit = [record for record in self._audit if record.at >= before]
+
+    def _finished(self) -> list[Job]:
+        return [job for job in self._jobs.values() if job.is_terminal]
+
+    def _with_key(self, key: str) -> Job | None:
+        return next((j for j in self._jobs.values() if j.spec.idempotency_key == key), None)
+
+    def _put(self, job: Job | None, entries: Sequence[Entry]) -> None:
+        if job is not None:
+            self._jobs[job.id] = job
+        self._journal += entries
+
+    def _forget(self, job_ids: Sequence[str]) -> None:
+        gone = {job.id for job in self._finished() if job.id in job_ids}
+        self._jobs = {key: job for key, job in self._jobs.items() if key not in gone}
+        self._journal = [entry for entry in self._journal if entry.job_id not in gone]
+
+    def _done(self, work: Callable[[], None]) -> Future[None]:
+        if not self._is_open:
+            return failing(Unavailable("The store is closed."))
+        work()
+        done: Future[None] = get_running_loop().create_future()
+        get_running_loop().call_soon(_resolve, done)
+        return done
+
+
+def _resolve(done: Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
+
+
+def _reject(done: Future[None], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+def failing(error: Exception) -> Future[None]:
+    """Return a write that fails."""
+    failed: Future[None] = get_running_loop().create_future()
+    get_running_loop().call_soon(_reject, failed, error)
+    return failed
+
+
+def _end(job: Job) -> float:
+    assert job.completed_at is not None
+    return job.completed_at
+
+
+def _matches(job: Job, wanted: JobFilter) -> bool:
+    spec = job.spec
+    return (
+        (not wanted.statuses or job.status in wanted.statuses)
+        and (wanted.session_id is None or spec.session_id == wanted.session_id)
+        and (wanted.name is None or spec.name == wanted.name)
+        and all(spec.tags.get(key) == value for key, value in wanted.tags.items())
+    )

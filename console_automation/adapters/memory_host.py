@@ -1,0 +1,135 @@
+"""A RunHost without processes: runs three words of shell, for tests of what is above it.
+
+`exit N` ends at once with that code, `echo TEXT` prints and ends with 0, anything else runs until it
+is stopped or `finish` is called.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from console_automation.core.job import Cause, Exit, Job, OutputCounts
+from console_automation.core.recovery import Hold, RunFacts
+from console_automation.errors import Conflict
+from console_automation.ports import RunObserver
+
+
+class MemoryHost:
+    """Keeps runs as entries in a dictionary. `begun` lists the runs that were really begun."""
+
+    def __init__(self) -> None:
+        self.refusal: str | None = None  #: why no run can begin now
+        self.begun: list[str] = []
+        self.confirmed: list[str] = []
+        self.discarded: list[str] = []
+        self._observer: RunObserver
+        self._live: dict[str, Job] = {}
+        self._ended: dict[str, Exit] = {}
+        self._news: dict[str, asyncio.Event] = {}
+
+    async def open(self, observer: RunObserver) -> None:
+        """Get ready to start runs."""
+        self._observer = observer
+
+    async def close(self) -> None:
+        """Let go of all runs; live ones go on."""
+
+    def start(self, run_id: str, job: Job) -> None:
+        """Begin a run, at most once per id."""
+        if run_id in self.begun:
+            return
+        if self.refusal is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._observer.run_refused, run_id, self.refusal)
+            return
+        self.begun.append(run_id)
+        self._live[run_id] = job
+        self._news[run_id] = asyncio.Event()
+        asyncio.get_running_loop().call_soon(self._run, run_id, job)
+
+    def _run(self, run_id: str, job: Job) -> None:
+        word, _, rest = job.spec.command.argv[-1].partition(" ")
+        self._observer.run_started(run_id, pid=len(self.begun), at=1.0)
+        if word == "exit":
+            self.finish(run_id, code=int(rest))
+        elif word == "echo":
+            last = job.output.last_sequence + 1
+            printed = job.output.bytes + len(rest) + 1
+            counts = OutputCounts(bytes=printed, dropped_bytes=job.output.bytes, last_sequence=last)
+            self.finish(run_id, code=0, output=counts)
+
+    def finish(
+        self,
+        run_id: str,
+        *,
+        code: int | None = None,
+        signal: int | None = None,
+        cause: Cause = Cause.EXIT,
+        output: OutputCounts | None = None,
+    ) -> None:
+        """End a live run."""
+        if run_id not in self._live:
+            return
+        before = self._live.pop(run_id).output
+        exit = Exit(
+            cause=cause,
+            code=code,
+            signal=signal,
+            started_at=1.0,
+            ended_at=2.0,
+            output=output or before,
+        )
+        self._ended[run_id] = exit
+        self._news[run_id].set()
+        self._observer.run_exited(run_id, exit)
+
+    def lose(self, run_id: str) -> None:
+        """Have a run's shim die."""
+        del self._live[run_id]
+        self._news[run_id].set()
+        self._observer.run_found(run_id, RunFacts(hold=Hold.NOBODY, started=True))
+
+    def adopt(self, run_id: str) -> None:
+        """Take up a run of an earlier process: there is none, unless it is this very object's."""
+        if run_id in self._ended:
+            facts = RunFacts(hold=Hold.NOBODY, started=True, exit=self._ended[run_id])
+        elif run_id in self._live:
+            return
+        else:
+            facts = RunFacts(hold=Hold.FENCED)
+            self.begun.append(run_id)
+        asyncio.get_running_loop().call_soon(self._observer.run_found, run_id, facts)
+
+    def stop(self, run_id: str, *, signal: int, grace: float) -> None:
+        """End a run."""
+        asyncio.get_running_loop().call_soon(self._stop, run_id, signal)
+
+    def _stop(self, run_id: str, signal: int) -> None:
+        self.finish(run_id, signal=signal, cause=Cause.CANCEL)
+
+    def confirm(self, run_id: str, *, discard: bool) -> None:
+        """The run's end is committed."""
+        self.confirmed.append(run_id)
+
+    def discard(self, run_id: str) -> None:
+        """Delete what is left of an ended run."""
+        self.discarded.append(run_id)
+
+    async def send_input(self, run_id: str, text: str, *, eof: bool) -> int:
+        """Take input if the run has an open stdin."""
+        if run_id not in self._live or not self._live[run_id].spec.command.keep_stdin:
+            raise Conflict("stdin is closed")
+        return len(text.encode())
+
+    async def wait_for_output(self, run_id: str, *, after: int) -> None:
+        """Return when the run is over: nothing prints before it ends."""
+        if run_id in self._live:
+            await self._news[run_id].wait()
+
+    def progress(self, run_id: str) -> OutputCounts | None:
+        """Return nothing: nothing prints before it ends."""
+        return None
+
+    @property
+    def capacity(self) -> Mapping[str, int]:
+        """Return how many runs are live."""
+        return {"idle": 0, "live": len(self._live)}

@@ -1,0 +1,135 @@
+"""The figures that Prometheus scrapes, fed by the stream of changes. Names are stable; labels are
+bounded: a status, a reason, an outcome, never anything a client wrote."""
+
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from console_automation.core import lifecycle
+from console_automation.core.job import Exit, Job, Status
+from console_automation.engine.engine import Engine
+from console_automation.engine.feed import Change
+
+_PREFIX = "console_automation"
+_WAIT_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600, 3600)
+_RUN_BUCKETS = (0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
+_COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2)
+
+
+class Metrics:
+    """One registry for one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.registry = CollectorRegistry()
+        self._submitted = self._counter("jobs_submitted", "Jobs accepted.")
+        self._ended = self._counter(
+            "jobs_ended", "Jobs that reached a terminal status.", "status", "reason"
+        )
+        self._starts = self._counter("runs_started", "Runs handed to a shim.")
+        self._recovered = self._counter(
+            "runs_recovered", "Runs whose fate was found out after a crash.", "outcome"
+        )
+        self._printed = self._counter("output_bytes", "Bytes printed by runs that have ended.")
+        self._dropped = self._counter("output_dropped_bytes", "Bytes of these not retained.")
+        self._leftovers = self._counter(
+            "leftover_processes", "Processes that outlived their command.", "fate"
+        )
+        self._wait = self._histogram(
+            "queue_wait_seconds", "From acceptance to the first start.", _WAIT_BUCKETS
+        )
+        self._run = self._histogram(
+            "run_seconds", "From start to end of the last run.", _RUN_BUCKETS
+        )
+        self._commit = self._histogram(
+            "store_commit_seconds", "Duration of a commit of the store.", _COMMIT_BUCKETS
+        )
+        self.registry.register(_Now(engine))
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        engine.jobs.ledger.feed.listen(self._changed)
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def committed(self, seconds: float) -> None:
+        """The store has committed."""
+        self._commit.observe(seconds)
+
+    def _changed(self, change: Change) -> None:
+        job = change.after
+        if change.before is None:
+            self._submitted.inc()
+        for event in change.events:
+            if isinstance(event, lifecycle.Picked):
+                self._picked(job, event)
+            elif isinstance(event, lifecycle.Exited):
+                self._exited(event.exit)
+            elif isinstance(event, lifecycle.Lost):
+                self._recovered.labels(event.reason.value).inc()
+            elif isinstance(event, lifecycle.NotStarted):
+                self._recovered.labels("not_started").inc()
+        if job.is_terminal:
+            self._ended.labels(job.status.value, job.reason.value if job.reason else "").inc()
+            if job.duration is not None:
+                self._run.observe(job.duration)
+
+    def _picked(self, job: Job, event: lifecycle.Picked) -> None:
+        self._starts.inc()
+        if job.dispatches == 1:
+            self._wait.observe(max(0.0, event.at - job.spec.created_at))
+
+    def _exited(self, exit: Exit) -> None:
+        self._printed.inc(exit.output.bytes)
+        self._dropped.inc(exit.output.dropped_bytes)
+        for left in exit.leftovers:
+            self._leftovers.labels("ended" if left.ended else "alive").inc()
+
+    def _counter(self, name: str, help: str, *labels: str) -> Counter:
+        return Counter(f"{_PREFIX}_{name}", help, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"{_PREFIX}_{name}", help, buckets=buckets, registry=self.registry)
+
+
+class _Now(Collector):
+    """What is the case at the moment of the scrape."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges."""
+        jobs = self._engine.jobs
+        by_status = GaugeMetricFamily(
+            f"{_PREFIX}_jobs", "Jobs on record, by status.", labels=["status"]
+        )
+        for status in Status:
+            by_status.add_metric([status.value], jobs.ledger.counts[status])
+        yield by_status
+        queue = jobs.dispatcher.queue
+        gauges = {
+            "running": ("Slots taken by live runs.", queue.live),
+            "queued": ("Jobs ready and waiting for a slot.", len(queue)),
+            "slots": ("Runs that may be live at once.", queue.total),
+            "shim_failures": (
+                "Breakdowns of the launcher since the start.",
+                jobs.observer.failures,
+            ),
+        }
+        for name, (help, value) in gauges.items():
+            yield GaugeMetricFamily(f"{_PREFIX}_{name}", help, value=value)
+        shims = GaugeMetricFamily(f"{_PREFIX}_shims", "Shims, by what they do.", labels=["state"])
+        for state, count in jobs.host.capacity.items():
+            shims.add_metric([state], count)
+        yield shims

@@ -1,0 +1,83 @@
+-- Every statement the store runs, by name. Times are epoch seconds.
+
+-- insert_job --
+-- Add a new job.
+INSERT INTO job (id, status, phase, name, session_id, tags, idempotency_key,
+                 created_at, started_at, completed_at, spec, state)
+VALUES (:id, :status, :phase, :name, :session_id, :tags, :idempotency_key,
+        :created_at, :started_at, :completed_at, :spec, :state)
+
+-- update_job --
+-- Replace a job's state. A finished job is final, whatever is asked.
+UPDATE job
+   SET status = :status, phase = :phase, started_at = :started_at,
+       completed_at = :completed_at, state = :state
+ WHERE id = :id AND completed_at IS NULL
+
+-- insert_journal --
+-- Append one event to a job's journal.
+INSERT INTO journal (job_id, seq, at, event, data) VALUES (:job_id, :seq, :at, :event, :data)
+
+-- insert_audit --
+-- Append one request and its outcome to the audit.
+INSERT INTO audit (at, client, operation, job_id, outcome, detail)
+VALUES (:at, :client, :operation, :job_id, :outcome, :detail)
+
+-- job_by_id --
+-- Return one job.
+SELECT * FROM job WHERE id = :id
+
+-- job_by_key --
+-- Return the job submitted under an idempotency key.
+SELECT * FROM job WHERE idempotency_key = :key
+
+-- unfinished --
+-- Return the jobs without a terminal status, oldest first.
+SELECT * FROM job WHERE status IN ('pending', 'running') ORDER BY id
+
+-- counts --
+-- Return how many jobs have each status.
+SELECT status, count(*) AS jobs FROM job GROUP BY status
+
+-- timings --
+-- Return the moments of the latest finished jobs.
+SELECT created_at, started_at, completed_at
+  FROM job
+ WHERE completed_at IS NOT NULL
+ ORDER BY completed_at DESC
+ LIMIT :limit
+
+-- expired --
+-- Return finished jobs of one status that ended before a time, oldest first.
+SELECT * FROM job
+ WHERE status = :status AND completed_at < :ended_before
+ ORDER BY completed_at
+ LIMIT :limit
+
+-- nth_newest_end --
+-- Return when the job ended that is number `keep` from the newest.
+SELECT completed_at FROM job
+ WHERE completed_at IS NOT NULL
+ ORDER BY completed_at DESC
+ LIMIT 1 OFFSET :keep
+
+-- delete_journal --
+-- Forget the journal of a finished job.
+DELETE FROM journal
+ WHERE job_id = :id AND EXISTS (SELECT 1 FROM job WHERE id = :id AND completed_at IS NOT NULL)
+
+-- delete_job --
+-- Forget a finished job.
+DELETE FROM job WHERE id = :id AND completed_at IS NOT NULL
+
+-- journal_of --
+-- Return a job's journal, oldest first.
+SELECT job_id, at, event, data FROM journal WHERE job_id = :id ORDER BY seq
+
+-- latest_audit --
+-- Return the newest audit records, newest first.
+SELECT at, client, operation, job_id, outcome, detail FROM audit ORDER BY seq DESC LIMIT :limit
+
+-- trim_audit --
+-- Forget audit records older than a time.
+DELETE FROM audit WHERE at < :before

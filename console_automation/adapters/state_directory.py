@@ -1,0 +1,60 @@
+"""The state directory: private to one user, and held by one engine at a time.
+
+The lock is an flock on `daemon.lock`. It goes with the process that holds it, however that dies, so
+there is no stale lock and no pid file to believe. What is written in the file is for people.
+"""
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from console_automation import __version__, paths
+from console_automation.errors import Unavailable
+
+
+class StateDirectory:
+    """One state directory, with its runtime directory for sockets."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.runs = home / "runs"
+        self.runtime = Path(paths.runtime_directory(str(home)))
+        self.log_file = home / "daemon.log"
+        self._lock = -1
+
+    def acquire(self) -> None:
+        """Create what is missing and take the lock.
+
+        Raises Unavailable when another engine holds it, or the directory is not this user's.
+        """
+        try:
+            paths.make_private(str(self.home))
+            paths.make_private(str(self.runtime))
+            fd = os.open(self.home / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(f"The state directory cannot be used: {error}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(fd, 4096, 0).decode("utf-8", "replace").strip()
+            os.close(fd)
+            raise Unavailable(
+                f"{self.home} is in use by another process ({holder}). Talk to that daemon, stop it"
+                " with `console-automation daemon stop`, or set CONSOLE_AUTOMATION_HOME to another"
+                " directory."
+            ) from None
+        self._lock = fd
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, (json.dumps(self._describe()) + "\n").encode(), 0)
+
+    def release(self) -> None:
+        """Let go of the lock. Idempotent."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _describe(self) -> dict[str, Any]:
+        return {"pid": os.getpid(), "version": __version__, "since": round(time.time(), 3)}
