@@ -1,0 +1,146 @@
+"""The composition root: where the parts are put together, and the product as a Python library.
+
+    async with open_app() as app:
+        job_id = await app.start_background_job("python", ["train.py"], session_id="ml")
+        ...
+
+The library is the same engine as the daemon's, on the same kind of state directory, with the same
+shims: jobs it started go on when the program ends or crashes, and the next `open_app()` or daemon on
+that directory takes them up.
+"""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+from ulid import ULID
+
+from console_automation import config, errors, paths
+from console_automation.adapters.machine import SystemClock, SystemLoad
+from console_automation.adapters.output_log import SegmentLog
+from console_automation.adapters.shims import ShimHost
+from console_automation.adapters.sqlite.store import SqliteStore
+from console_automation.adapters.state_directory import StateDirectory
+from console_automation.config import Settings
+from console_automation.engine.admission import Admission
+from console_automation.engine.commands import inherited
+from console_automation.engine.engine import Engine
+from console_automation.engine.jobs import JobManager
+from console_automation.engine.output import OutputReader
+from console_automation.engine.retention import Retention
+from console_automation.operations.submission import Call
+from console_automation.operations.table import Answer, invoke
+from console_automation.ports import RunHost, Store
+
+
+def new_job_id() -> str:
+    """Return a job id: sortable by time, 80 bits of it random."""
+    return f"job-{str(ULID()).lower()}"
+
+
+def build_engine(
+    directory: StateDirectory,
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    host: RunHost | None = None,
+) -> Engine:
+    """Put an engine together; `store` and `host` can be replaced, for tests that break them."""
+    clock = SystemClock()
+    manager = JobManager(
+        settings=settings,
+        store=store or SqliteStore(directory.home),
+        host=host or shim_host(directory, settings, clock.boot_id),
+        clock=clock,
+        admission=Admission(settings, SystemLoad()),
+        new_id=new_job_id,
+    )
+    return Engine(
+        settings=settings,
+        jobs=manager,
+        output=OutputReader(manager, SegmentLog(directory.runs)),
+        retention=Retention(manager),
+    )
+
+
+def shim_host(directory: StateDirectory, settings: Settings, boot_id: str) -> ShimHost:
+    """Return the host for the runs of a state directory."""
+    return ShimHost(
+        runs=directory.runs,
+        path=directory.runtime / "shims.sock",
+        boot_id=boot_id,
+        max_idle=settings.idle_shims,
+        uses=settings.shim_uses,
+        log_file=directory.log_file,
+    )
+
+
+class App:
+    """The product as a library. Options are those of the tools, in snake_case."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._environment = inherited(os.environ, engine.settings.environment)
+
+    async def call(self, operation: str, **arguments: Any) -> Answer:
+        """Carry out any operation, with the arguments of the tool of that name."""
+        call = Call(client=f"python:{os.getpid()}", environment=self._environment, cwd=os.getcwd())
+        return await invoke(self.engine, operation, arguments, call)
+
+    async def start_background_job(
+        self, command: str, args: Sequence[str] | None = None, **options: Any
+    ) -> str:
+        """Start a job and return its id. Raises what the tool would refuse with."""
+        arguments: dict[str, Any] = {"command": command}
+        if args is not None:
+            arguments["args"] = list(args)
+        arguments["options"] = {to_camel(name): value for name, value in options.items()}
+        return str((await self._result("console_execute_async", arguments))["jobId"])
+
+    async def get_background_job_status(self, job_id: str, *, wait_ms: float = 0) -> dict[str, Any]:
+        """Return a job as the tools show it. Raises JobNotFound."""
+        arguments = {"jobId": job_id, "waitMs": wait_ms}
+        job: dict[str, Any] = (await self._result("console_get_job_status", arguments))["job"]
+        return job
+
+    async def get_background_job_output(self, job_id: str, **options: Any) -> dict[str, Any]:
+        """Return a page of output as the tools show it. Raises JobNotFound."""
+        camel = {to_camel(name): value for name, value in options.items()}
+        return await self._result("console_get_job_output", {"jobId": job_id, "options": camel})
+
+    async def get_background_job_metrics(self) -> dict[str, Any]:
+        """Return the figures as the tools show them."""
+        metrics: dict[str, Any] = (await self._result("console_get_job_metrics", {}))["metrics"]
+        return metrics
+
+    async def _result(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        answer = await self.call(operation, **arguments)
+        if answer.is_error:
+            raise errors.from_code(
+                answer.view["code"], answer.view["error"], answer.view["details"]
+            )
+        return dict(answer.view)
+
+
+@asynccontextmanager
+async def open_app(
+    home: str | os.PathLike[str] | None = None, settings: Settings | None = None
+) -> AsyncIterator[App]:
+    """Open the engine in this process, on a state directory that no other engine holds.
+
+    Raises Unavailable when a daemon or another program holds it.
+    """
+    directory = StateDirectory(Path(home) if home is not None else Path(paths.home()))
+    directory.acquire()
+    try:
+        engine = build_engine(directory, settings or config.load(directory.home))
+        await engine.open()
+        try:
+            yield App(engine)
+        finally:
+            await engine.close()
+    finally:
+        directory.release()

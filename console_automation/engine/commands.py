@@ -1,0 +1,115 @@
+"""From what a client wrote to what exec gets: a program is looked up before a job exists."""
+
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+
+from console_automation.errors import (
+    BadRequest,
+    CommandNotFound,
+    PermissionDenied,
+    WorkingDirectoryNotFound,
+)
+
+#: A command made of these alone is the name of a program; anything else is for a shell to read.
+_PROGRAM = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
+_LONGEST_ARGUMENT = 131_071  # MAX_ARG_STRLEN - 1 on Linux: one string of argv
+_LONGEST_ARGV = 1_500_000  # all of argv and the environment; the kernel takes about 2 MiB
+
+
+def resolve(
+    line: str,
+    args: Sequence[str] | None,
+    *,
+    shell: bool | None,
+    cwd: str,
+    environment: Mapping[str, str],
+) -> tuple[str, tuple[str, ...], bool]:
+    """Return the executable's path, argv, and whether a shell is to read the line.
+
+    Raises CommandNotFound, PermissionDenied, WorkingDirectoryNotFound, BadRequest.
+    """
+    check_directory(cwd)
+    if args is not None and shell:
+        raise BadRequest(
+            "options.shell is true, but args are given: args are passed to one program literally."
+            " Put the whole line into command, or leave shell out.",
+            field="options.shell",
+        )
+    by_shell = shell if shell is not None else args is None and not _PROGRAM.fullmatch(line)
+    if by_shell:
+        program = environment.get("SHELL") or "/bin/sh"
+        argv: tuple[str, ...] = (program, "-c", line)
+    else:
+        program = line
+        argv = (line, *(args or ()))
+    _check_size(argv, environment)
+    return find_program(program, cwd=cwd, path=environment.get("PATH")), argv, by_shell
+
+
+def check_directory(cwd: str) -> None:
+    """Raise unless a process of this user can have `cwd` as its working directory."""
+    if not os.path.isabs(cwd):
+        raise BadRequest(
+            f"workingDirectory {cwd!r} is not absolute; give the whole path.",
+            field="options.workingDirectory",
+        )
+    if not os.path.isdir(cwd):
+        raise WorkingDirectoryNotFound(
+            f"workingDirectory {cwd!r} is not a directory. Create it first, or leave it out.",
+            workingDirectory=cwd,
+        )
+    if not os.access(cwd, os.X_OK):
+        raise PermissionDenied(
+            f"workingDirectory {cwd!r} may not be entered by this user.", workingDirectory=cwd
+        )
+
+
+def find_program(program: str, *, cwd: str, path: str | None) -> str:
+    """Return the path of the file that exec would run."""
+    if "/" in program:
+        candidates = [os.path.join(cwd, program)]
+    else:
+        folders = (os.defpath if path is None else path).split(os.pathsep)
+        candidates = [os.path.join(cwd, folder, program) for folder in folders]
+    denied = None
+    for candidate in candidates:
+        try:
+            mode = os.stat(candidate).st_mode
+        except OSError:
+            continue
+        if stat.S_ISREG(mode) and os.access(candidate, os.X_OK):
+            return candidate
+        denied = denied or candidate
+    if denied:
+        raise PermissionDenied(
+            f"Permission denied: {denied} is not an executable file.", command=program
+        )
+    raise CommandNotFound(
+        f"Command not found: {program}. Check the spelling and the PATH, or give a full path.",
+        command=program,
+    )
+
+
+def inherited(environment: Mapping[str, str], allowed: str) -> dict[str, str]:
+    """Return the variables that jobs take over from their client."""
+    names = allowed.split()
+    exact = {name for name in names if not name.endswith("*")}
+    prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in exact or (prefixes and name.startswith(prefixes))
+    }
+
+
+def _check_size(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    sizes = [len(os.fsencode(argument)) + 1 for argument in argv]
+    sizes += [len(os.fsencode(f"{name}={value}")) + 1 for name, value in environment.items()]
+    if max(sizes) > _LONGEST_ARGUMENT or sum(sizes) > _LONGEST_ARGV:
+        raise BadRequest(
+            f"The command is too long for the system ({sum(sizes)} bytes; one argument may have"
+            f" {_LONGEST_ARGUMENT}). Write it to a file and run that, or pass it as options.stdin.",
+            field="command",
+        )

@@ -1,0 +1,78 @@
+"""What runs tell, turned into events of their jobs."""
+
+import logging
+from collections.abc import Callable
+
+from console_automation.core import recovery
+from console_automation.core.job import Exit, Job
+from console_automation.core.lifecycle import Event, Exited, NotStarted, Started
+from console_automation.core.recovery import RunFacts
+from console_automation.engine.dispatcher import Dispatcher
+from console_automation.engine.ledger import Ledger
+from console_automation.ports import Clock
+
+log = logging.getLogger(__name__)
+
+
+class Observer:
+    """The RunObserver of the engine. `confirm` lets go of a run whose end needs no more recording."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        confirm: Callable[[str], None],
+    ) -> None:
+        self.failures = 0  #: breakdowns of the machinery under the runs
+        self._ledger = ledger
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._confirm = confirm
+
+    def run_started(self, run_id: str, *, pid: int, at: float) -> None:
+        """A run's command was spawned."""
+        job = self._holder(run_id)
+        if job and job.pid != pid:
+            self._happened(job, Started(at=at, run_id=run_id, pid=pid))
+
+    def run_exited(self, run_id: str, exit: Exit) -> None:
+        """A run is over."""
+        job = self._holder(run_id)
+        if job:
+            self._happened(job, Exited(at=self._clock.now(), run_id=run_id, exit=exit))
+        elif not self._ledger.is_saving(_job_of(run_id)):
+            self._confirm(run_id)
+
+    def run_found(self, run_id: str, facts: RunFacts) -> None:
+        """A run has no live shim: conclude what became of it."""
+        job = self._holder(run_id)
+        if job:
+            now = self._clock.now()
+            event = recovery.verdict(job, facts, boot_id=self._clock.boot_id, now=now)
+            if event is not None:
+                self._happened(job, event)
+
+    def run_refused(self, run_id: str, error: str) -> None:
+        """A run could not be begun: put the job back and try again in a moment."""
+        self._dispatcher.hold_back(f"the last start was refused: {error}")
+        job = self._holder(run_id)
+        if job:
+            self._happened(job, NotStarted(at=self._clock.now(), run_id=run_id))
+
+    def shim_failed(self, error: str) -> None:
+        """The host has repaired itself."""
+        self.failures += 1
+        log.error("shims: %s", error)
+
+    def _holder(self, run_id: str) -> Job | None:
+        """Return the job whose live run this is."""
+        job = self._ledger.active(_job_of(run_id))
+        return job if job and job.is_live and job.run_id == run_id else None
+
+    def _happened(self, job: Job, event: Event) -> None:
+        self._ledger.apply_fact(job.id, event)
+
+
+def _job_of(run_id: str) -> str:
+    return run_id.rpartition(".")[0]
