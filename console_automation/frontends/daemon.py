@@ -1,0 +1,261 @@
+"""The daemon: one engine, served to whoever dials its socket, until it is told to end.
+
+Everything it knows is in the state directory, so it may be killed at any moment: the next one takes
+up where it stopped. SIGTERM lets go of running jobs, which go on, unless a setting says otherwise.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from console_automation import __version__, config
+from console_automation.adapters.prometheus import Metrics
+from console_automation.adapters.sqlite.store import SqliteStore
+from console_automation.adapters.state_directory import StateDirectory
+from console_automation.app import build_engine
+from console_automation.config import Settings
+from console_automation.engine.commands import inherited
+from console_automation.engine.engine import Engine
+from console_automation.errors import BadRequest, ConsoleAutomationError
+from console_automation.frontends.handshake import PROTOCOL, must_retire
+from console_automation.frontends.lines import LONGEST_LINE, LineTooLong, read_line
+from console_automation.operations.submission import Call
+from console_automation.operations.table import invoke
+
+log = logging.getLogger(__name__)
+
+_HELLO_SECONDS = 10.0
+_LOG_BYTES = 4 << 20
+
+
+class Daemon:
+    """Serves one state directory."""
+
+    def __init__(self, directory: StateDirectory, settings: Settings) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._mcp: asyncio.Future[Any]
+        self._engine: Engine
+        self._metrics: Metrics
+        self.http_url: str | None = None
+
+    async def run(self, ready: int | None) -> None:
+        """Serve until SIGTERM, SIGINT or a client ends it; `ready` is told when clients may dial."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        store = SqliteStore(self._directory.home)
+        self._engine = build_engine(self._directory, self._settings, store=store)
+        self._metrics = Metrics(self._engine)
+        store.on_commit(self._metrics.committed)
+        await self._engine.open()
+        http = None
+        try:
+            if self._settings.http:
+                http = await self._start_http()
+            server = await self._listen()
+            log.info("daemon %s is ready", __version__, extra={"action": "ready"})
+            _tell(ready, "ready")
+            self._mcp = asyncio.ensure_future(self._load_mcp())
+            self._mcp.add_done_callback(self._mcp_loaded)
+            await self._stop.wait()
+            log.info("daemon is ending", extra={"action": "ending"})
+            server.close()
+            self._socket_path().unlink(missing_ok=True)
+            if http:
+                http.close()
+        finally:
+            await self._engine.close()
+            for task in self._connections:
+                task.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _socket_path(self) -> Path:
+        return self._directory.runtime / "daemon.sock"
+
+    async def _listen(self) -> asyncio.Server:
+        path = self._socket_path()
+        path.unlink(missing_ok=True)  # stale: whoever bound it does not hold the lock any more
+        return await asyncio.start_unix_server(
+            self._connected, path=str(path), limit=LONGEST_LINE, backlog=1024
+        )
+
+    async def _load_mcp(self) -> Any:
+        """Import the SDK, which takes most of a second, while clients can dial already."""
+        from console_automation.frontends.mcp.server import McpServer
+
+        return McpServer(self._engine)
+
+    def _mcp_loaded(self, loading: "asyncio.Future[Any]") -> None:
+        if not loading.cancelled() and loading.exception() is not None:
+            log.error("MCP cannot be served", exc_info=loading.exception())
+            self._stop.set()
+
+    async def _start_http(self) -> Any:
+        from console_automation.frontends.http import HttpServer, read_token
+        from console_automation.frontends.mcp.server import McpServer
+
+        mcp = McpServer(self._engine)
+        http = HttpServer(self._settings, read_token(self._directory.home), mcp, self._metrics)
+        self.http_url = http.bind()
+        log.info("serving %s", self.http_url, extra={"action": "http"})
+        task = asyncio.create_task(http.serve())
+        self._connections.add(task)
+        return http
+
+    # -- connections -------------------------------------------------------------------------
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            if _is_ours(writer.get_extra_info("socket")):
+                await self._greet(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        except asyncio.CancelledError:
+            pass  # the daemon is ending
+        except Exception:
+            log.exception("a connection failed")
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            line = await asyncio.wait_for(read_line(reader), _HELLO_SECONDS)
+            hello = json.loads(line or b"")
+            kind, protocol, version = hello["hello"], int(hello["protocol"]), hello["version"]
+            serve = {"mcp": self._serve_mcp, "api": self._serve_api}[kind]
+        except (LineTooLong, TimeoutError, ValueError, KeyError, TypeError, RecursionError):
+            return
+        others = len(self._connections) - 1
+        answer: dict[str, Any] = {
+            "ok": True,
+            "protocol": PROTOCOL,
+            "version": __version__,
+            "pid": os.getpid(),
+        }
+        if must_retire(protocol, version, PROTOCOL, __version__, others=others):
+            answer |= {"ok": False, "retiring": True, "error": "making room for a newer daemon"}
+            self._stop.set()
+        elif protocol != PROTOCOL:
+            answer["ok"] = False
+            answer["error"] = (
+                f"the running daemon is version {__version__}, this client {version} is too old for"
+                " it; upgrade the client, or stop the daemon with `console-automation daemon stop`"
+            )
+        await _write(writer, answer)
+        if answer["ok"]:
+            await serve(reader, writer, hello)
+
+    async def _serve_mcp(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: Mapping[str, Any]
+    ) -> None:
+        from console_automation.frontends.mcp.server import Caller
+
+        mcp = await asyncio.shield(self._mcp)
+        caller = Caller(
+            name=f"stdio:{hello['pid']}", environment=self._inherited(hello), cwd=hello["cwd"]
+        )
+        await mcp.serve(reader, writer, caller)
+
+    async def _serve_api(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: Mapping[str, Any]
+    ) -> None:
+        call = Call(
+            client=f"cli:{hello['pid']}", environment=self._inherited(hello), cwd=hello["cwd"]
+        )
+        while (line := await read_line(reader)) is not None:
+            request = json.loads(line)
+            await _write(writer, await self._answer(request, call))
+
+    def _inherited(self, hello: Mapping[str, Any]) -> dict[str, str]:
+        return inherited(hello["environment"], self._settings.environment)
+
+    async def _answer(self, request: Mapping[str, Any], call: Call) -> dict[str, Any]:
+        match request.get("ask"):
+            case "metrics":
+                return {"text": self._metrics.text().decode()}
+            case "status":
+                return {
+                    "pid": os.getpid(),
+                    "version": __version__,
+                    "home": str(self._directory.home),
+                    "connections": len(self._connections),
+                    "http": self.http_url,
+                }
+            case "stop":
+                self._stop.set()
+                return {"stopping": True}
+        answer = await invoke(
+            self._engine, str(request.get("operation")), request.get("arguments"), call
+        )
+        return {"view": answer.view, "text": answer.text, "isError": answer.is_error}
+
+
+async def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
+    writer.write(json.dumps(message).encode("ascii") + b"\n")
+    await writer.drain()
+
+
+def _is_ours(line: socket.socket) -> bool:
+    """Whether the peer is this user (or root). The directory's mode says so too; twice is better."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return uid in (os.getuid(), 0)
+
+
+def _tell(ready: int | None, sentence: str) -> None:
+    if ready is not None:
+        os.write(ready, sentence.encode() + b"\n")
+        os.close(ready)
+
+
+def _set_up_logging(directory: StateDirectory, level: str, *, foreground: bool) -> None:
+    if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise BadRequest(f"setting log_level: {level!r} is not debug, info, warning or error")
+    handlers: list[logging.Handler] = [
+        RotatingFileHandler(
+            directory.log_file, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8"
+        )
+    ]
+    if foreground:
+        handlers.append(logging.StreamHandler())
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level.upper(), format=form, handlers=handlers)
+    logging.getLogger("mcp").setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def run(home: Path, overrides: Mapping[str, Any], *, ready: int | None) -> int:
+    """Run a daemon on a state directory in this process; returns the exit code."""
+    directory = StateDirectory(home)
+    try:
+        directory.acquire()
+        settings = config.load(home, overrides=overrides)
+        _set_up_logging(directory, settings.log_level, foreground=ready is None)
+        sys.setswitchinterval(0.001)  # the store's thread must not wait 5 ms for a busy loop
+        asyncio.run(Daemon(directory, settings).run(ready))
+    except ConsoleAutomationError as error:
+        log.error("%s", error.message)
+        _tell(ready, error.message)
+        if ready is None:
+            sys.stderr.write(f"console-automation: {error.message}\n")
+        return 4
+    finally:
+        directory.release()
+    return 0

@@ -1,0 +1,169 @@
+"""MCP and metrics over HTTP: loopback, one bearer token, every route behind the same three checks.
+
+Off by default. The token is made on first use and kept in the state directory. Host and Origin are
+checked before anything else, so that a web page in a browser on this machine can reach nothing.
+"""
+
+import hmac
+import os
+import secrets
+import socket
+from pathlib import Path
+
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from console_automation.adapters.prometheus import Metrics
+from console_automation.config import Settings
+from console_automation.errors import Unavailable
+from console_automation.frontends.mcp.server import McpServer
+
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def read_token(home: Path) -> str:
+    """Return the bearer token of a state directory, making it when there is none."""
+    path = home / "http-token"
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii").strip()
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        token = secrets.token_urlsafe(32)
+        file.write(token + "\n")
+    return token
+
+
+class Gate:
+    """Lets a request through only from this machine's names, from no web page, with the token."""
+
+    def __init__(self, app: ASGIApp, *, token: str, hosts: frozenset[str], max_body: int) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+        self._hosts = hosts
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = _single(scope)
+        if headers is None or scope["type"] != "http":
+            return _refused(400, "a header is repeated, or this is not HTTP")
+        if _hostname(headers.get(b"host", b"")) not in self._hosts:
+            return _refused(421, "this server does not go by that Host")
+        origin = headers.get(b"origin")
+        if origin is not None and _hostname(origin.partition(b"://")[2]) not in self._hosts:
+            return _refused(403, "requests from web pages are not served")
+        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
+            return _refused(401, "send the token: Authorization: Bearer <content of http-token>")
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._max_body:
+            return _refused(413, f"a request may have {self._max_body} bytes")
+        return None
+
+
+def _single(scope: Scope) -> dict[bytes, bytes] | None:
+    """Return the headers, None when one that is checked here comes twice."""
+    checked = (b"host", b"origin", b"authorization", b"content-length")
+    names = [name for name, _ in scope["headers"] if name in checked]
+    return None if len(names) != len(set(names)) else dict(scope["headers"])
+
+
+def _hostname(authority: bytes) -> str:
+    text = authority.decode("latin-1").lower()
+    if text.startswith("["):
+        return text.partition("]")[0] + "]"
+    return text.partition(":")[0]
+
+
+def _refused(status: int, why: str) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse({"error": why}, status_code=status, headers=headers)
+
+
+class HttpServer:
+    """Listens on the address of the settings until it is closed."""
+
+    def __init__(self, settings: Settings, token: str, mcp: McpServer, metrics: Metrics) -> None:
+        self._settings = settings
+        self._socket: socket.socket | None = None
+        app = build_app(settings, token, mcp, metrics)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                limit_concurrency=settings.http_max_connections,
+                timeout_graceful_shutdown=2,
+                timeout_keep_alive=30,
+                h11_max_incomplete_event_size=65_536,
+                server_header=False,
+            )
+        )
+
+    def bind(self) -> str:
+        """Take the port and return the server's URL. Raises Unavailable when it is taken."""
+        settings = self._settings
+        family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.http_host, settings.http_port))
+        except OSError as error:
+            listener.close()
+            raise Unavailable(
+                f"{settings.http_host}:{settings.http_port} cannot be listened on: {error.strerror}."
+                " Set CONSOLE_AUTOMATION_HTTP_PORT to another port."
+            ) from error
+        self._socket = listener
+        host = f"[{settings.http_host}]" if family == socket.AF_INET6 else settings.http_host
+        return f"http://{host}:{listener.getsockname()[1]}"
+
+    async def serve(self) -> None:
+        """Serve until `close` is called."""
+        assert self._socket is not None
+        # uvicorn's own serve() would take over the process's signals, which are the daemon's.
+        await self._server._serve(sockets=[self._socket])
+
+    def close(self) -> None:
+        """Finish what is under way, for two seconds at most."""
+        self._server.should_exit = True
+
+
+def build_app(settings: Settings, token: str, mcp: McpServer, metrics: Metrics) -> Starlette:
+    """Return the whole HTTP application, gate included."""
+    hosts = frozenset({"localhost", "127.0.0.1", "[::1]", settings.http_host.lower()})
+
+    async def serve_metrics(request: Request) -> Response:
+        return Response(metrics.text(), media_type=_EXPOSITION)
+
+    async def serve_health(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    # The gate has checked Host and Origin of every route; the SDK would check its own route again.
+    app = mcp.server.streamable_http_app(
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        max_request_body_size=settings.http_max_body_bytes,
+        max_sessions=settings.http_max_connections * 10,
+        custom_starlette_routes=[
+            Route("/metrics", serve_metrics, methods=["GET"]),
+            Route("/healthz", serve_health, methods=["GET"]),
+        ],
+    )
+    gate = Middleware(Gate, token=token, hosts=hosts, max_body=settings.http_max_body_bytes)
+    app.user_middleware.insert(0, gate)
+    return app

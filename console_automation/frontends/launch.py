@@ -1,0 +1,183 @@
+"""Reaching the daemon, and starting it when it is not there. Standard library only, and little of it."""
+
+import fcntl
+import json
+import os
+import select
+import socket
+import sys
+import time
+
+from console_automation import __version__, paths
+from console_automation.frontends.handshake import PROTOCOL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing is slow to import, and this module starts the bridge
+    from typing import Any
+
+_START_SECONDS = 30.0
+_ANSWER_SECONDS = 30.0
+
+
+class DaemonUnavailable(Exception):
+    """The daemon cannot be reached or started; the text says why."""
+
+
+def connect(home: str, kind: str) -> socket.socket:
+    """Return a connection on which the daemon serves `kind`, starting the daemon if need be.
+
+    Raises DaemonUnavailable.
+    """
+    give_up = time.monotonic() + _START_SECONDS
+    while time.monotonic() < give_up:
+        line = dial(home) or _start_and_dial(home)
+        if line is not None:
+            answer = _say_hello(line, kind)
+            if answer is None:
+                line.close()  # it ended between the accept and the answer
+            elif answer["ok"]:
+                return line
+            elif not answer.get("retiring"):
+                raise DaemonUnavailable(str(answer["error"]))
+        time.sleep(0.02)
+    raise DaemonUnavailable(
+        f"no daemon answered within {_START_SECONDS:.0f} s; see {home}/daemon.log"
+    )
+
+
+def dial(home: str) -> socket.socket | None:
+    """Return a connection to the daemon of a state directory, None when there is none."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        line.connect(paths.daemon_socket(home))
+    except OSError:
+        line.close()
+        return None
+    return line
+
+
+def greet(home: str, kind: str) -> socket.socket | None:
+    """Return a connection to the daemon if one is running and understands us, without starting it.
+
+    Raises DaemonUnavailable when one is running that does not serve us.
+    """
+    line = dial(home)
+    if line is None:
+        return None
+    answer = _say_hello(line, kind)
+    if answer is None:
+        return None
+    if not answer["ok"]:
+        raise DaemonUnavailable(str(answer["error"]))
+    return line
+
+
+def exchange(line: socket.socket, request: dict[str, object]) -> "dict[str, Any]":
+    """Send one request on an `api` connection and return the answer.
+
+    Raises DaemonUnavailable when the daemon ends meanwhile.
+    """
+    line.sendall(json.dumps(request).encode("ascii") + b"\n")
+    answer = bytearray()
+    while not answer.endswith(b"\n"):
+        data = line.recv(1 << 20)
+        if not data:
+            raise DaemonUnavailable("the daemon ended while it was asked")
+        answer += data
+    result: dict[str, Any] = json.loads(answer)
+    return result
+
+
+def _say_hello(line: socket.socket, kind: str) -> "dict[str, Any] | None":
+    hello = {
+        "hello": kind,
+        "protocol": PROTOCOL,
+        "version": __version__,
+        "pid": os.getpid(),
+        "cwd": _working_directory(),
+        "environment": dict(os.environ),
+    }
+    line.settimeout(_ANSWER_SECONDS)
+    try:
+        line.sendall(json.dumps(hello).encode("ascii") + b"\n")
+        answer = bytearray()
+        while not answer.endswith(b"\n"):
+            byte = line.recv(1)  # what follows the line belongs to whoever uses the connection
+            if not byte:
+                return None
+            answer += byte
+    except OSError:
+        return None
+    line.settimeout(None)
+    result: dict[str, Any] = json.loads(answer)
+    return result
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return os.path.expanduser("~")
+
+
+def _start_and_dial(home: str) -> socket.socket | None:
+    """Start the daemon, unless somebody else is just doing that; one starter at a time."""
+    try:
+        paths.make_private(home)
+        starting = os.open(f"{home}/start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DaemonUnavailable(f"the state directory cannot be used: {error}") from error
+    try:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        line = dial(home)
+        if line is None:
+            _start(home)
+            line = dial(home)
+        return line
+    finally:
+        os.close(starting)
+
+
+def _start(home: str) -> None:
+    """Run the daemon in a session of its own and return when it is ready.
+
+    Raises DaemonUnavailable with what it said when it could not start.
+    """
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    log = os.open(f"{home}/daemon.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null = os.open(os.devnull, os.O_RDWR)
+    argv = [sys.executable, "-m", "console_automation", "daemon", "run", "--ready-fd", str(writer)]
+    pid = os.posix_spawn(
+        sys.executable,
+        argv,
+        {**os.environ, "CONSOLE_AUTOMATION_HOME": home},
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, null, 0),
+            (os.POSIX_SPAWN_DUP2, null, 1),
+            (os.POSIX_SPAWN_DUP2, log, 2),
+        ],
+        setsid=True,
+    )
+    for fd in (writer, log, null):
+        os.close(fd)
+    said = b""
+    limit = time.monotonic() + _START_SECONDS
+    while not said.endswith(b"\n"):
+        ready, _, _ = select.select([reader], [], [], max(0.0, limit - time.monotonic()))
+        data = os.read(reader, 4096) if ready else b""
+        if not data:
+            break
+        said += data
+    os.close(reader)
+    if said.strip() != b"ready":
+        _reap(pid)
+        why = said.decode("utf-8", "replace").strip() or f"see {home}/daemon.log"
+        raise DaemonUnavailable(f"the daemon could not start: {why}")
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return

@@ -1,0 +1,169 @@
+"""The Tasks extension (SEP-2663, `io.modelcontextprotocol/tasks`): a long command becomes a task.
+
+A task is a view of a job: its id is the job's, its state is the job's row, so it is durable before
+the client hears of it and outlives every process. For a client that declares the extension,
+`console_execute_command` answers at once with a task when the command is not done within a moment;
+the task's result is what the tool would have returned.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import mcp_types as types
+from mcp import MCPError
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from pydantic import Field
+
+from console_automation.core.job import Job
+from console_automation.core.text import iso
+from console_automation.engine.engine import Engine
+from console_automation.errors import JobNotFound
+from console_automation.operations import texts
+from console_automation.operations.jobs import command_result, job_view
+from console_automation.operations.submission import Call
+from console_automation.operations.table import Answer, invoke
+
+EXTENSION = "io.modelcontextprotocol/tasks"
+_MODERN = frozenset({"2026-07-28"})
+_GRACE_MS = 2_000
+_POLL_MS = 1_000
+_TASK_TOOL = "console_execute_command"
+
+Context = ServerRequestContext[Any]
+
+
+class TaskParams(types.RequestParams):
+    """Names a task."""
+
+    task_id: str
+
+
+class UpdateParams(TaskParams):
+    """Answers to a task's questions; ours have none."""
+
+    input_responses: dict[str, Any] = Field(default_factory=dict)
+
+
+class Tasks:
+    """Serves jobs as tasks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def register(self, server: Server[Any]) -> None:
+        """Add the extension's methods and announce it."""
+        server.extensions[EXTENSION] = {}
+        server.add_request_handler("tasks/get", TaskParams, self._get)
+        server.add_request_handler("tasks/update", UpdateParams, self._update)
+        server.add_request_handler("tasks/cancel", TaskParams, self._cancel)
+
+    def wants(self, ctx: Context, tool: str) -> bool:
+        """Whether this call may be answered with a task."""
+        return tool == _TASK_TOOL and _declared(ctx)
+
+    def granted(self, ctx: Context, task_ids: Any) -> list[str]:
+        """Return the task ids a listener asked for, if it may ask at all."""
+        if not isinstance(task_ids, list):
+            return []
+        _require(ctx)
+        return [each for each in task_ids if isinstance(each, str)]
+
+    async def run(
+        self, name: str, arguments: Mapping[str, Any] | None, call: Call
+    ) -> dict[str, Any]:
+        """Run the command; answer with its result, or with a task when it takes longer."""
+        given = dict(arguments or {})
+        options = given.get("options")
+        if isinstance(options, dict) and options.get("killOnTimeout"):
+            # The job's own deadline ends it; the client need not wait for that in the call.
+            answer = await invoke(self._engine, name, given, call)
+        else:
+            hurried = {**(options if isinstance(options, dict) else {}), "timeout": _GRACE_MS}
+            given["options"] = hurried if options is None or isinstance(options, dict) else options
+            answer = await invoke(self._engine, name, given, call)
+        job_id = answer.view.get("jobId")
+        if answer.is_error or answer.view["status"] not in ("pending", "running"):
+            return result_of(answer)
+        job = await self._engine.jobs.ledger.get(str(job_id))
+        return {"resultType": "task", **await self._wire(job)}
+
+    async def state(self, task_id: str) -> dict[str, Any]:
+        """Return a task as it goes over the wire. Raises MCPError for an unknown one."""
+        return await self._wire(await self._job(task_id))
+
+    async def _get(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
+        self._check(ctx, params)
+        return {"resultType": "complete", **await self.state(params.task_id)}
+
+    async def _update(self, ctx: Context, params: UpdateParams) -> dict[str, Any]:
+        self._check(ctx, params)
+        await self._job(params.task_id)
+        return {"resultType": "complete"}
+
+    async def _cancel(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
+        self._check(ctx, params)
+        await self._job(params.task_id)
+        grace = self._engine.settings.kill_grace_ms / 1000
+        await self._engine.jobs.cancel(params.task_id, signal=15, grace=grace, by="tasks/cancel")
+        return {"resultType": "complete"}
+
+    def _check(self, ctx: Context, params: TaskParams) -> None:
+        _require(ctx)
+        if ctx.request is not None and ctx.request.headers.get("mcp-name") != params.task_id:
+            raise MCPError(
+                types.HEADER_MISMATCH, "the Mcp-Name header does not match params.taskId"
+            )
+
+    async def _job(self, task_id: str) -> Job:
+        try:
+            return await self._engine.jobs.ledger.get(task_id)
+        except JobNotFound:
+            raise MCPError(types.INVALID_PARAMS, "Unknown task", {"taskId": task_id}) from None
+
+    async def _wire(self, job: Job) -> dict[str, Any]:
+        engine = self._engine
+        last = job.completed_at or job.started_at or job.spec.created_at
+        wire: dict[str, Any] = {
+            "taskId": job.id,
+            "status": "working",
+            "statusMessage": texts.job_line(job_view(engine, job)),
+            "createdAt": iso(job.spec.created_at),
+            "lastUpdatedAt": iso(last),
+            "ttlMs": engine.settings.retain_jobs_ms,
+            "pollIntervalMs": _POLL_MS,
+        }
+        if job.is_terminal and job.status == "cancelled":
+            wire["status"] = "cancelled"
+        elif job.is_terminal:
+            result = await command_result(engine, job, 0.0)
+            wire["status"] = "completed"
+            wire["result"] = result_of(Answer(result, texts.command(result)))
+        return wire
+
+
+def result_of(answer: Answer) -> dict[str, Any]:
+    """Return an answer as the result of a tool call."""
+    return {
+        "content": [{"type": "text", "text": answer.text}],
+        "structuredContent": answer.view,
+        "isError": answer.is_error,
+        "resultType": "complete",
+    }
+
+
+def _declared(ctx: Context) -> bool:
+    capabilities = ctx.session.client_capabilities
+    extensions = capabilities.extensions if capabilities else None
+    return ctx.protocol_version in _MODERN and EXTENSION in (extensions or {})
+
+
+def _require(ctx: Context) -> None:
+    if ctx.protocol_version not in _MODERN:
+        raise MCPError(types.METHOD_NOT_FOUND, "Method not found")
+    if not _declared(ctx):
+        raise MCPError(
+            types.MISSING_REQUIRED_CLIENT_CAPABILITY,
+            f"declare the extension {EXTENSION} to use tasks",
+            {"requiredCapabilities": {"extensions": {EXTENSION: {}}}},
+        )

@@ -1,0 +1,335 @@
+"""The use cases about jobs. Each takes the application, the call it is part of, and a checked request."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from console_automation.core.job import Job, Leftovers, OnOutputLimit, Status
+from console_automation.core.output import Chunk
+from console_automation.core.text import human_bytes, human_seconds, sanitize
+from console_automation.engine.engine import Engine
+from console_automation.engine.output import OutputQuery
+from console_automation.engine.retention import FINISHED
+from console_automation.errors import Conflict
+from console_automation.operations import requests as ask
+from console_automation.operations import texts
+from console_automation.operations import views as view
+from console_automation.operations.submission import Call, job_spec
+from console_automation.ports import JobFilter
+
+T = TypeVar("T")
+
+
+async def execute_async(
+    engine: Engine, call: Call, request: ask.ExecuteAsync
+) -> view.ExecuteResult:
+    """Submit a job, and wait for its end when that is wanted."""
+    options = request.options
+    timeout = options.timeout
+    if timeout is None:
+        timeout = engine.settings.job_timeout_ms
+    spec = job_spec(
+        engine,
+        call,
+        request,
+        options,
+        timeout=timeout / 1000 or None,
+        idle_timeout=options.idle_timeout and options.idle_timeout / 1000,
+        keep_stdin=options.keep_stdin,
+        merge_stderr=options.merge_stderr,
+        output_limit=options.output_limit_bytes or engine.settings.output_limit_bytes,
+        on_output_limit=OnOutputLimit(options.on_output_limit),
+        leftovers=Leftovers(options.leftovers),
+    )
+    job = await engine.jobs.submit(spec)
+    if options.wait_ms:
+        job = await _ended(engine, call, job, options.wait_ms / 1000)
+    result: view.ExecuteResult = {
+        "success": True,
+        "jobId": job.id,
+        "status": job.status,
+        "job": job_view(engine, job),
+    }
+    if options.wait_ms and job.is_terminal:
+        query = OutputQuery(
+            latest=True,
+            max_bytes=engine.settings.output_page_bytes,
+            max_chunks=engine.settings.output_page_chunks,
+        )
+        page = await engine.output.read(job.id, query)
+        result["output"] = view.chunk_views(page.page.chunks, raw=False)
+    return result
+
+
+async def execute_command(
+    engine: Engine, call: Call, request: ask.ExecuteCommand
+) -> view.CommandResult:
+    """Run a command in the foreground; when its time is up it goes on as a job."""
+    options = request.options
+    settings = engine.settings
+    wait = settings.max_wait_ms if options.timeout is None else options.timeout
+    timeout = options.timeout if options.kill_on_timeout else None
+    spec = job_spec(
+        engine,
+        call,
+        request,
+        options,
+        timeout=(settings.job_timeout_ms if timeout is None else timeout) / 1000 or None,
+        output_limit=settings.output_limit_bytes,
+    )
+    began = time.monotonic()
+    job = await engine.jobs.submit(spec)
+    if options.kill_on_timeout:
+        wait += settings.kill_grace_ms
+    job = await _ended(engine, call, job, wait / 1000)
+    waited = time.monotonic() - began
+    return await command_result(engine, job, waited)
+
+
+async def command_result(engine: Engine, job: Job, waited: float) -> view.CommandResult:
+    """Return what a foreground command has come to; `waited` seconds count while it is not over."""
+    read = await engine.output.read(
+        job.id,
+        OutputQuery(
+            latest=True,
+            max_bytes=engine.settings.output_page_bytes,
+            max_chunks=engine.settings.output_page_chunks,
+        ),
+    )
+    shown = sum(len(chunk.data) for chunk in read.page.chunks)
+    seen = view.job_view(read.job, read.counts, None)
+    result: view.CommandResult = {
+        "success": True,
+        "jobId": job.id,
+        "status": job.status,
+        "exitCode": seen["exitCode"],
+        "durationMs": seen.get("durationMs", round(waited * 1000)),
+        "output": sanitize(_text(read.page.chunks)),
+        "omittedBytes": max(0, read.counts.bytes - shown),
+        "nextSince": read.page.next_since,
+    }
+    if "reason" in seen:
+        result["reason"] = seen["reason"]
+    if "signal" in seen:
+        result["signal"] = seen["signal"]
+    if "error" in seen:
+        result["error"] = seen["error"]
+    return result
+
+
+def _text(chunks: "tuple[Chunk, ...]") -> str:
+    return b"".join(chunk.data for chunk in chunks).decode("utf-8", "replace")
+
+
+async def get_job_status(engine: Engine, call: Call, request: ask.GetJobStatus) -> view.JobResult:
+    """Return a job, waiting for its end when that is wanted."""
+    job = await engine.jobs.ledger.get(request.job_id)
+    if request.wait_ms:
+        job = await _ended(engine, call, job, request.wait_ms / 1000)
+    return {"success": True, "job": job_view(engine, job)}
+
+
+async def get_job_output(
+    engine: Engine, call: Call, request: ask.GetJobOutput
+) -> view.OutputResult:
+    """Return a page of output, waiting for some when that is wanted."""
+    options, settings = request.options, engine.settings
+    wait = min(options.wait_ms, settings.max_wait_ms) / 1000
+    query = OutputQuery(
+        since=options.since,
+        latest=options.latest,
+        max_bytes=options.max_bytes or settings.output_page_bytes,
+        max_chunks=options.limit or settings.output_page_chunks,
+        stream=options.stream,
+        tail=options.tail,
+        grep=options.grep,
+        ignore_case=options.ignore_case,
+        invert=options.invert,
+        context=options.context,
+        wait=wait,
+    )
+    reading = engine.output.read(request.job_id, query)
+    if wait:
+        page = await _telling(
+            engine, call, wait, reading, lambda: f"no output of {request.job_id} yet"
+        )
+    else:
+        page = await reading
+    return view.output_view(page, raw=options.raw)
+
+
+async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view.CancelResult:
+    """End a job with all its processes and return when that is done, or nearly."""
+    settings = engine.settings
+    grace = settings.kill_grace_ms if request.grace_ms is None else request.grace_ms
+    asked = await engine.jobs.cancel(
+        request.job_id,
+        signal=signal.Signals[request.signal],
+        grace=grace / 1000,
+        by=call.client,
+    )
+    limit = min(grace + 2_000, settings.max_wait_ms) / 1000
+    [job] = await engine.jobs.wait([request.job_id], timeout=limit)
+    seen = job_view(engine, job)
+    if not asked:
+        message = f"{job.id} was over already: {texts.verdict(seen)}. Nothing was changed."
+    elif job.status is Status.CANCELLED:
+        message = f"{texts.job_line(seen)}. None of its processes is left."
+    elif job.is_terminal:
+        message = f"It ended by itself before the signal came: {texts.job_line(seen)}"
+    else:
+        message = (
+            f"{request.signal} was sent to {job.id}; whatever is left after"
+            f" {human_seconds(grace / 1000)} is killed. Call console_get_job_status with waitMs."
+        )
+    return {
+        "success": True,
+        "jobId": job.id,
+        "cancelled": asked and (job.status is Status.CANCELLED or not job.is_terminal),
+        "status": job.status,
+        "message": message,
+    }
+
+
+async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.ListResult:
+    """Return a page of jobs, newest first."""
+    options = request.options
+    wanted = JobFilter(
+        statuses=(options.status,) if options.status else (),
+        session_id=options.session_id,
+        name=options.name,
+        tags=options.tags,
+    )
+    jobs, total = await engine.jobs.ledger.page(
+        wanted, before=options.cursor, limit=options.limit + 1
+    )
+    shown = jobs[: options.limit]
+    result: view.ListResult = {
+        "success": True,
+        "jobs": [job_view(engine, job) for job in shown],
+        "total": total,
+    }
+    if len(jobs) > len(shown):
+        result["nextCursor"] = shown[-1].id
+    return result
+
+
+async def get_job_metrics(
+    engine: Engine, call: Call, request: ask.GetJobMetrics
+) -> view.MetricsResult:
+    """Return the figures."""
+    counts = engine.jobs.ledger.counts
+    timings = await engine.jobs.ledger.store.timings()
+    queue = engine.jobs.dispatcher.queue
+    return {
+        "success": True,
+        "metrics": {
+            "totalJobs": counts.total(),
+            "pendingJobs": counts[Status.PENDING],
+            "runningJobs": counts[Status.RUNNING],
+            "completedJobs": counts[Status.COMPLETED],
+            "failedJobs": counts[Status.FAILED],
+            "cancelledJobs": counts[Status.CANCELLED],
+            "interruptedJobs": counts[Status.INTERRUPTED],
+            "queueSize": len(queue),
+            "concurrency": {"current": queue.live, "maximum": queue.total},
+            "averageExecutionTime": _ms(timings.mean_run),
+            "queueWaitMs": {"p50": _ms(timings.wait_p50), "p95": _ms(timings.wait_p95)},
+            "runTimeMs": {"p50": _ms(timings.run_p50), "p95": _ms(timings.run_p95)},
+            "systemLoad": round(engine.jobs.admission.gauge.load_per_cpu(), 3),
+        },
+    }
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+async def cleanup_jobs(engine: Engine, call: Call, request: ask.CleanupJobs) -> view.CleanupResult:
+    """Remove finished jobs."""
+    options = request.options
+    age = engine.settings.retain_jobs_ms if options.max_age is None else options.max_age
+    statuses = [Status(name) for name in options.statuses] if options.statuses else FINISHED
+    cleaned = await engine.retention.clean(
+        max_age=age / 1000, keep=options.keep_count, statuses=statuses
+    )
+    return {"success": True, "cleaned": cleaned, "remaining": engine.jobs.ledger.counts.total()}
+
+
+async def wait_for_jobs(engine: Engine, call: Call, request: ask.WaitForJobs) -> view.WaitResult:
+    """Wait until all the jobs, or one of them, are over."""
+    limit = engine.settings.max_wait_ms
+    timeout = min(limit if request.timeout is None else request.timeout, limit) / 1000
+    enough = 1 if request.mode == "any" else None
+    waiting = engine.jobs.wait(request.job_ids, timeout=timeout, enough=enough)
+    jobs = await _telling(
+        engine, call, timeout, waiting, lambda: f"waiting for {len(request.job_ids)} jobs"
+    )
+    return {
+        "success": True,
+        "jobs": [job_view(engine, job) for job in jobs],
+        "unfinished": [job.id for job in jobs if not job.is_terminal],
+    }
+
+
+async def retry_job(engine: Engine, call: Call, request: ask.RetryJob) -> view.ExecuteResult:
+    """Run a finished job's command again."""
+    job = await engine.jobs.retry(request.job_id, client=call.client)
+    return {
+        "success": True,
+        "jobId": job.id,
+        "status": job.status,
+        "job": job_view(engine, job),
+    }
+
+
+async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) -> view.InputResult:
+    """Write to a running job's stdin."""
+    job = await engine.jobs.ledger.get(request.job_id)
+    if not job.is_live or job.run_id is None:
+        raise Conflict(
+            f"Job {job.id} is {job.status}; only a running job takes input.",
+            jobId=job.id,
+            status=job.status,
+        )
+    accepted = await engine.jobs.host.send_input(job.run_id, request.input, eof=request.eof)
+    return {"success": True, "jobId": job.id, "bytesAccepted": accepted}
+
+
+def job_view(engine: Engine, job: Job) -> view.JobView:
+    """Return a job as clients see it."""
+    return view.job_view(job, engine.output.counts(job), engine.jobs.standing(job))
+
+
+# -- waiting -----------------------------------------------------------------------------------
+
+
+async def _ended(engine: Engine, call: Call, job: Job, wait: float) -> Job:
+    """Return the job when it is over or the wait is, whatever comes first."""
+    wait = min(wait, engine.settings.max_wait_ms / 1000)
+
+    def sentence() -> str:
+        current = engine.jobs.ledger.active(job.id) or job
+        return f"{current.status}, {human_bytes(engine.output.counts(current).bytes)} of output"
+
+    [ended] = await _telling(engine, call, wait, engine.jobs.wait([job.id], timeout=wait), sentence)
+    return ended
+
+
+async def _telling(
+    engine: Engine, call: Call, wait: float, work: Awaitable[T], sentence: Callable[[], str]
+) -> T:
+    """Await the work and report progress meanwhile, so that no client takes silence for death."""
+    interval = engine.settings.progress_interval_ms / 1000
+    if call.progress is None or wait <= interval:
+        return await work
+    began = time.monotonic()
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=interval))[0]:
+            await call.progress(time.monotonic() - began, wait, sentence())
+        return task.result()
+    finally:
+        task.cancel()

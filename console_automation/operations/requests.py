@@ -1,0 +1,262 @@
+"""What clients may ask: one model per operation, checked strictly, nothing converted, nothing ignored.
+
+The descriptions are written for a model that has never seen the product: they are the tools' input
+schemas and the reference page at once. Durations are milliseconds.
+"""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from console_automation.core.job import Status
+
+_YEAR = 365 * 86_400_000
+_TEXT = 1 << 20
+
+
+def _plain(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    text.encode("utf-8")  # a lone surrogate raises, and UnicodeEncodeError is a ValueError
+    return text
+
+
+def _no_nul_in_names(names: dict[str, str]) -> dict[str, str]:
+    for name, value in names.items():
+        _plain(name)
+        _plain(value)
+    return names
+
+
+def _variables(names: dict[str, str]) -> dict[str, str]:
+    for name in names:
+        if not name or "=" in name:
+            raise ValueError(f"{name!r} is not the name of a variable")
+    return _no_nul_in_names(names)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+Text = Annotated[str, Field(max_length=_TEXT), AfterValidator(_plain)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
+JobId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
+Pairs = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_no_nul_in_names)]
+Variables = Annotated[dict[str, str], Field(max_length=1000), AfterValidator(_variables)]
+Milliseconds = Annotated[float, Field(ge=0, le=_YEAR), AfterValidator(_finite)]
+Signal = Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2"]
+Reasons = Literal[
+    "exit_code",
+    "signal",
+    "timeout",
+    "idle_timeout",
+    "spawn_error",
+    "output_limit",
+    "lost",
+    "reboot",
+]
+FinishedStatus = Literal["completed", "failed", "cancelled", "interrupted"]
+
+
+class Request(BaseModel):
+    """The base of all requests."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, alias_generator=to_camel, allow_inf_nan=False
+    )
+
+
+class Retry(Request):
+    """When and how to repeat a failed attempt."""
+
+    max_attempts: int = Field(3, ge=1, le=100)
+    backoff_ms: Milliseconds = 1000
+    backoff_multiplier: float = Field(2.0, ge=1, le=100)
+    max_backoff_ms: Milliseconds = 60_000
+    on: list[Reasons] | None = Field(
+        None, description="Default: exit_code, signal, timeout, idle_timeout."
+    )
+
+
+class RunOptions(Request):
+    """Options of everything that runs a command."""
+
+    working_directory: Text | None = Field(None, description="Absolute. Default: the client's.")
+    environment: Variables = Field({}, description="Added to the client's PATH, HOME, LANG, ...")
+    shell: bool | None = Field(
+        None, description="Force a shell, or none. Default: a shell unless command is one word."
+    )
+    stdin: Text | None = Field(None, description="Text to feed; else stdin is at its end.")
+
+
+class ExecuteOptions(RunOptions):
+    """Options of a background job."""
+
+    name: Name | None = None
+    session_id: Name | None = Field(None, description="Groups jobs; each group has its own cap.")
+    timeout: Milliseconds | None = Field(
+        None, description="ms until the job is ended. Default 300000; 0: never."
+    )
+    idle_timeout: Annotated[float, Field(ge=1, le=_YEAR), AfterValidator(_finite)] | None = Field(
+        None, description="ms of silence until it is ended."
+    )
+    priority: int = Field(5, ge=1, le=10, description="Higher runs first.")
+    tags: Pairs = {}
+    keep_stdin: bool = Field(False, description="Keep stdin open for console_send_job_input.")
+    merge_stderr: bool = False
+    idempotency_key: Name | None = Field(
+        None, description="The same key and request again return the first job."
+    )
+    output_limit_bytes: int | None = Field(
+        None, ge=65_536, le=1 << 40, description="Output kept on disk."
+    )
+    on_output_limit: Literal["drop_oldest", "drop_newest", "kill"] = "drop_oldest"
+    leftovers: Literal["end", "leave"] = Field(
+        "end", description="Background processes that outlive the command: end or leave them."
+    )
+    retry: Retry | None = None
+    depends_on: list[JobId] = Field(
+        [], max_length=100, description="Jobs that must complete before it starts."
+    )
+    wait_ms: Milliseconds = Field(0, description="Wait this long for its end (45000 at most).")
+
+
+class ExecuteAsync(Request):
+    """Start a background job."""
+
+    command: Text = Field(
+        min_length=1, description="A shell line; or, with args, one program (no shell)."
+    )
+    args: list[Text] | None = Field(
+        None, max_length=10_000, description="Passed literally, no shell."
+    )
+    options: ExecuteOptions = Field(default_factory=ExecuteOptions)
+
+
+class CommandOptions(RunOptions):
+    """Options of a foreground command."""
+
+    timeout: Milliseconds | None = Field(
+        None,
+        description="ms to wait for the end (default and limit 45000); then it goes on as a job.",
+    )
+    kill_on_timeout: bool = Field(False, description="End it after timeout instead.")
+
+
+class ExecuteCommand(Request):
+    """Run a command and wait for it."""
+
+    command: Text = Field(
+        min_length=1, description="A shell line; or, with args, one program (no shell)."
+    )
+    args: list[Text] | None = Field(
+        None, max_length=10_000, description="Passed literally, no shell."
+    )
+    options: CommandOptions = Field(default_factory=CommandOptions)
+
+
+class GetJobStatus(Request):
+    """Ask for a job."""
+
+    job_id: JobId
+    wait_ms: Milliseconds = Field(0, description="Wait this long for its end (45000 at most).")
+
+
+class OutputOptions(Request):
+    """Which part of the output."""
+
+    since: int = Field(0, ge=0, le=1 << 62, description="nextSince of the page before. 0: start.")
+    latest: bool = Field(False, description="The newest page instead.")
+    tail: int | None = Field(None, ge=1, le=100_000, description="Only the last lines.")
+    stream: Literal["stdout", "stderr"] | None = None
+    grep: str | None = Field(
+        None, max_length=10_000, description="RE2 pattern; matching lines only."
+    )
+    ignore_case: bool = False
+    invert: bool = False
+    context: int = Field(0, ge=0, le=1_000, description="Lines around each match.")
+    limit: int | None = Field(None, ge=1, le=1_000_000, description="Chunks at most.")
+    max_bytes: int | None = Field(None, ge=1, le=64 << 20, description="Default 16384.")
+    wait_ms: Milliseconds = Field(0, description="Wait this long for new output.")
+    raw: bool = Field(False, description="Bytes as base64, nothing stripped.")
+
+
+class GetJobOutput(Request):
+    """Read a job's output."""
+
+    job_id: JobId
+    options: OutputOptions = Field(default_factory=OutputOptions)
+
+
+class CancelJob(Request):
+    """End a job."""
+
+    job_id: JobId
+    signal: Signal = "SIGTERM"
+    grace_ms: Milliseconds | None = Field(
+        None, description="ms until whatever is left is killed. Default 5000."
+    )
+
+
+class ListOptions(Request):
+    """Which jobs."""
+
+    status: Status | None = Field(None, strict=False)
+    session_id: Name | None = None
+    name: Name | None = None
+    tags: Pairs = {}
+    limit: int = Field(50, ge=1, le=1_000)
+    cursor: JobId | None = Field(None, description="nextCursor of the page before.")
+
+
+class ListJobs(Request):
+    """List jobs."""
+
+    options: ListOptions = Field(default_factory=ListOptions)
+
+
+class GetJobMetrics(Request):
+    """Ask for the figures."""
+
+
+class CleanupOptions(Request):
+    """What to remove."""
+
+    max_age: Milliseconds | None = Field(
+        None, description="ms since their end. Default: 24 h; 0: all."
+    )
+    keep_count: int = Field(0, ge=0, le=1 << 31, description="Spare this many of the newest.")
+    statuses: list[FinishedStatus] | None = Field(None, min_length=1)
+
+
+class CleanupJobs(Request):
+    """Remove finished jobs."""
+
+    options: CleanupOptions = Field(default_factory=CleanupOptions)
+
+
+class WaitForJobs(Request):
+    """Wait for jobs."""
+
+    job_ids: list[JobId] = Field(min_length=1, max_length=1_000)
+    mode: Literal["any", "all"] = "all"
+    timeout: Milliseconds | None = Field(None, description="ms; default and limit 45000.")
+
+
+class RetryJob(Request):
+    """Run a finished job again."""
+
+    job_id: JobId
+
+
+class SendJobInput(Request):
+    """Feed a running job."""
+
+    job_id: JobId
+    input: Text = Field(description="Written as it is; end lines with \\n.")
+    eof: bool = Field(False, description="Close stdin after it.")

@@ -1,0 +1,94 @@
+"""From a request to the spec of a job."""
+
+import hashlib
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from console_automation.core.job import Command, JobSpec
+from console_automation.core.retry import RETRIED_BY_DEFAULT, RetryPolicy
+from console_automation.engine.commands import resolve
+from console_automation.engine.engine import Engine
+from console_automation.operations import requests as ask
+
+Progress = Callable[[float, float, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Who calls, from where, and how to tell them that a call is still under way.
+
+    `environment` is what their jobs inherit (`engine.commands.inherited`). `progress` takes seconds
+    waited, seconds to wait at most, and a sentence.
+    """
+
+    client: str
+    environment: Mapping[str, str] = field(repr=False)
+    cwd: str
+    progress: Progress | None = None
+
+
+def job_spec(
+    engine: Engine,
+    call: Call,
+    request: ask.ExecuteAsync | ask.ExecuteCommand,
+    options: ask.ExecuteOptions | ask.CommandOptions,
+    **limits: object,
+) -> JobSpec:
+    """Return the spec of the job that a request asks for; `limits` are fields of its command.
+
+    Raises what `engine.commands.resolve` raises.
+    """
+    environment = {**call.environment, **options.environment}
+    cwd = options.working_directory or call.cwd
+    executable, argv, by_shell = resolve(
+        request.command, request.args, shell=options.shell, cwd=cwd, environment=environment
+    )
+    command = Command(
+        line=request.command,
+        args=None if request.args is None else tuple(request.args),
+        shell=by_shell,
+        executable=executable,
+        argv=argv,
+        cwd=cwd,
+        environment=environment,
+        stdin=options.stdin,
+        grace=engine.settings.kill_grace_ms / 1000,
+        **limits,  # type: ignore[arg-type]
+    )
+    at = engine.jobs.clock.now()
+    if isinstance(options, ask.CommandOptions):
+        return JobSpec(command=command, created_at=at, client=call.client)
+    return JobSpec(
+        command=command,
+        created_at=at,
+        client=call.client,
+        name=options.name,
+        session_id=options.session_id,
+        priority=options.priority,
+        tags=options.tags,
+        retry=_retry(options.retry),
+        depends_on=tuple(options.depends_on),
+        idempotency_key=options.idempotency_key,
+        fingerprint=_fingerprint(request, cwd) if options.idempotency_key else "",
+    )
+
+
+def _retry(retry: ask.Retry | None) -> RetryPolicy:
+    if retry is None:
+        return RetryPolicy()
+    return RetryPolicy(
+        max_attempts=retry.max_attempts,
+        backoff=retry.backoff_ms / 1000,
+        multiplier=retry.backoff_multiplier,
+        max_backoff=retry.max_backoff_ms / 1000,
+        on=RETRIED_BY_DEFAULT if retry.on is None else frozenset(retry.on),
+    )
+
+
+def _fingerprint(request: ask.ExecuteAsync | ask.ExecuteCommand, cwd: str) -> str:
+    """Return what makes two requests the same: all of them but how long the caller waits."""
+    asked = request.model_dump(mode="json", exclude={"options": {"wait_ms"}})
+    text = json.dumps([asked, os.path.normpath(cwd)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

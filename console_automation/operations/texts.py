@@ -1,0 +1,198 @@
+"""What a model reads beside the structured result: what happened, and what to do next, in few words."""
+
+from collections.abc import Iterable
+
+from console_automation.core.text import human_bytes, human_seconds, one_line
+from console_automation.operations.views import (
+    CancelResult,
+    ChunkView,
+    CleanupResult,
+    CommandResult,
+    ExecuteResult,
+    InputResult,
+    JobResult,
+    JobView,
+    ListResult,
+    MetricsResult,
+    OutputResult,
+    WaitResult,
+)
+
+#: A client may show its model only this text, so the end of the output is in it; more would be the
+#: same bytes twice.
+_EXCERPT = 1500
+
+
+def job_line(job: JobView) -> str:
+    """Say in one line what a job is and how it stands."""
+    title = one_line(job.get("name") or " ".join([job["command"], *job.get("args", [])]), 60)
+    return f"{job['id']} `{title}`: {verdict(job)}"
+
+
+def verdict(job: JobView) -> str:
+    """Say how a job stands, or how it ended and who ended it."""
+    status, took = job["status"], _took(job)
+    if status == "pending":
+        place = f", number {job['queuePosition']} in the queue" if "queuePosition" in job else ""
+        return f"pending{place}: {job.get('waitingFor', 'about to start')}"
+    if status == "running":
+        return (
+            f"running (attempt {job['attempt']} of {job['maxAttempts']})"
+            if (job["maxAttempts"] > 1)
+            else "running"
+        )
+    if status == "completed":
+        return f"completed, exit code 0{took}{_left(job)}"
+    return f"{status}: {_why(job)}{took}{_left(job)}"
+
+
+def _why(job: JobView) -> str:
+    reason = job.get("reason", "")
+    ended = _ended(job)
+    match reason:
+        case "exit_code":
+            return f"exit code {job['exitCode']}"
+        case "signal":
+            return f"ended by {job.get('signal')}, sent by somebody else"
+        case "timeout":
+            return f"ended after its timeout of {human_seconds(job['timeout'] / 1000)}{ended}"
+        case "idle_timeout":
+            return f"ended because it was silent too long{ended}"
+        case "output_limit":
+            return f"ended because it printed more than its limit{ended}"
+        case "cancelled":
+            return f"on request{ended}"
+        case _:
+            return job.get("error", reason)
+
+
+def _ended(job: JobView) -> str:
+    if "signal" in job:
+        return f" ({job['signal']})"
+    return f" (exit code {job['exitCode']})" if job["exitCode"] is not None else ""
+
+
+def _took(job: JobView) -> str:
+    return f", after {human_seconds(job['durationMs'] / 1000)}" if "durationMs" in job else ""
+
+
+def _left(job: JobView) -> str:
+    left = job.get("leftovers", [])
+    if not left:
+        return ""
+    ended = sum(process["ended"] for process in left)
+    fate = "ended too" if ended == len(left) else f"{len(left) - ended} still alive"
+    return f"; it left {len(left)} background processes behind ({fate})"
+
+
+def excerpt(output: str) -> str:
+    """Return the end of the output, ready to be appended to a text."""
+    if not output:
+        return "\n(no output)"
+    if len(output) <= _EXCERPT:
+        return f"\n{output}"
+    return f"\n[… the rest is in the structured result]\n{output[-_EXCERPT:]}"
+
+
+def _joined(chunks: Iterable[ChunkView]) -> str:
+    return "".join(chunk["content"] for chunk in chunks)
+
+
+def executed(result: ExecuteResult) -> str:
+    """Tell of a submission."""
+    job = result["job"]
+    if "output" in result:
+        return job_line(job) + excerpt(_joined(result["output"]))
+    return (
+        f"{job_line(job)}\nIt goes on by itself. Wait with console_wait_for_jobs, read with"
+        " console_get_job_output."
+    )
+
+
+def command(result: CommandResult) -> str:
+    """Tell of a foreground command."""
+    took = human_seconds(result["durationMs"] / 1000)
+    if result["status"] in ("running", "pending"):
+        head = (
+            f"Still {result['status']} after {took}, now as background job {result['jobId']};"
+            " nothing was killed. Wait with console_wait_for_jobs, read on with"
+            f" console_get_job_output since={result['nextSince']}, end it with console_cancel_job."
+        )
+    elif result["exitCode"] is not None:
+        why = f" ({result['reason']})" if result.get("reason", "exit_code") != "exit_code" else ""
+        head = f"exit code {result['exitCode']}{why} after {took}"
+    else:
+        cause = result.get("signal") or result.get("error") or ""
+        head = f"{result['status']} ({result.get('reason', '')}{', ' if cause else ''}{cause})"
+        head += f" after {took}"
+    if result["omittedBytes"]:
+        head += (
+            f"; the first {human_bytes(result['omittedBytes'])} of the output are not shown"
+            f" (console_get_job_output {result['jobId']})"
+        )
+    return head + excerpt(result["output"])
+
+
+def status(result: JobResult) -> str:
+    """Tell how a job stands."""
+    job = result["job"]
+    size = human_bytes(job["output"]["bytes"])
+    return f"{job_line(job)}; {size} of output"
+
+
+def output(result: OutputResult) -> str:
+    """Tell what a page holds."""
+    chunks = result["output"]
+    more = "more is there" if result["hasMore"] else f"that is all so far, the job is {_is(result)}"
+    head = f"{len(chunks)} chunks; {more}; go on with since={result['nextSince']}"
+    first = result["firstAvailableSequence"]
+    if result["droppedBytes"]:
+        dropped = human_bytes(result["droppedBytes"])
+        head += f". {dropped} were dropped; the oldest chunk kept is {first}"
+    return head + (excerpt(_joined(chunks)) if chunks else "")
+
+
+def _is(result: OutputResult) -> str:
+    return "still " + result["status"] if result["status"] in ("running", "pending") else "over"
+
+
+def cancelled(result: CancelResult) -> str:
+    """Tell what became of a cancellation."""
+    return result["message"]
+
+
+def listed(result: ListResult) -> str:
+    """Tell of a page of jobs."""
+    lines = [job_line(job) for job in result["jobs"]]
+    more = f" More with cursor={result['nextCursor']}." if "nextCursor" in result else ""
+    return "\n".join([f"{len(lines)} of {result['total']} jobs, newest first.{more}", *lines])
+
+
+def metrics(result: MetricsResult) -> str:
+    """Tell the figures that matter first."""
+    figures = result["metrics"]
+    slots = figures["concurrency"]
+    return (
+        f"{slots['current']} of {slots['maximum']} slots in use, {figures['pendingJobs']} pending,"
+        f" {figures['totalJobs']} jobs in all ({figures['completedJobs']} completed,"
+        f" {figures['failedJobs']} failed, {figures['cancelledJobs']} cancelled,"
+        f" {figures['interruptedJobs']} interrupted)"
+    )
+
+
+def cleaned(result: CleanupResult) -> str:
+    """Tell what was removed."""
+    return f"{result['cleaned']} finished jobs removed, {result['remaining']} jobs remain"
+
+
+def waited(result: WaitResult) -> str:
+    """Tell which jobs are over."""
+    lines = [job_line(job) for job in result["jobs"]]
+    if result["unfinished"]:
+        lines.append(f"{len(result['unfinished'])} not over yet; call again to go on waiting.")
+    return "\n".join(lines)
+
+
+def fed(result: InputResult) -> str:
+    """Tell how much was taken."""
+    return f"{result['bytesAccepted']} bytes accepted by {result['jobId']}"
