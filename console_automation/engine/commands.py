@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
 
 from console_automation.errors import (
@@ -73,15 +72,10 @@ def find_program(program: str, *, cwd: str, path: str | None) -> str:
     else:
         folders = (os.defpath if path is None else path).split(os.pathsep)
         candidates = [os.path.join(cwd, folder, program) for folder in folders]
-    denied = None
     for candidate in candidates:
-        try:
-            mode = os.stat(candidate).st_mode
-        except OSError:
-            continue
-        if stat.S_ISREG(mode) and os.access(candidate, os.X_OK):
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return candidate
-        denied = denied or candidate
+    denied = next(filter(os.path.exists, candidates), None)
     if denied:
         raise PermissionDenied(
             f"Permission denied: {denied} is not an executable file.", command=program

@@ -40,6 +40,7 @@ class Ledger:
         self._jobs: dict[str, Job] = {}
         self._recent: OrderedDict[str, Job] = OrderedDict()
         self._saving: dict[str, asyncio.Future[None]] = {}
+        self._unsaved: dict[str, list[Entry]] = {}  #: what a failed commit left out of the journal
         self._loop: asyncio.AbstractEventLoop
 
     async def open(self) -> list[Job]:
@@ -112,16 +113,16 @@ class Ledger:
             settled.set_result(None)
             return settled
         self._jobs[job_id] = job
+        told = (submitted, *events) if submitted else events
+        entries = [_entry(job_id, event) for event in told]
         if submitted:
-            told: tuple[Event, ...] = (submitted, *events)
-            saved = self.store.insert(job, [_entry(job_id, event) for event in told])
+            saved = self.store.insert(job, entries)
         else:
-            told = events
+            entries = self._unsaved.pop(job_id, []) + entries
             urgent = not all(isinstance(event, Started) for event in events)
-            entries = [_entry(job_id, event) for event in told]
             saved = self.store.update(job, entries, urgent=urgent)
         change = Change(None if submitted else before, job, told)
-        self._follow(saved, lambda error: self._committed(change, effects, error), job_id)
+        self._follow(saved, lambda error: self._committed(change, entries, effects, error), job_id)
         return saved
 
     def apply_fact(self, job_id: str, event: Event) -> None:
@@ -144,7 +145,11 @@ class Ledger:
         saved.add_done_callback(done)
 
     def _committed(
-        self, change: Change, effects: Sequence[Effect], error: BaseException | None
+        self,
+        change: Change,
+        entries: list[Entry],
+        effects: Sequence[Effect],
+        error: BaseException | None,
     ) -> None:
         job = change.after
         if error is None:
@@ -156,23 +161,28 @@ class Ledger:
         else:
             log.error("job %s could not be saved, will try again: %s", job.id, error)
             self._count(change)
-            self._loop.call_later(_RETRY_SECONDS, self._save_again, job.id)
+            self._save_later(job.id, entries)
         self._carry_out(change, effects, error)
         if error is None or change.before is not None:
             self.feed.publish(change)
 
-    def _save_again(self, job_id: str) -> None:
-        job = self._jobs.get(job_id)
-        if job is not None and job_id not in self._saving:
-            saved = self.store.update(job, [])
-            self._follow(saved, lambda error: self._saved_again(job, error), job_id)
+    def _save_later(self, job_id: str, entries: list[Entry]) -> None:
+        self._unsaved.setdefault(job_id, []).extend(entries)
+        self._loop.call_later(_RETRY_SECONDS, self._save_again, job_id)
 
-    def _saved_again(self, job: Job, error: BaseException | None) -> None:
+    def _save_again(self, job_id: str) -> None:
+        job = self._jobs.get(job_id) or self._recent.get(job_id)
+        entries = self._unsaved.pop(job_id, None)
+        if job is not None and entries is not None:
+            saved = self.store.update(job, entries)
+            self._follow(saved, lambda error: self._saved_again(job, entries, error), job_id)
+
+    def _saved_again(self, job: Job, entries: list[Entry], error: BaseException | None) -> None:
         if error is None:
             self._retire_if_over(job)
             self._carry_out(Change(job, job, ()), (), None)
         else:
-            self._loop.call_later(_RETRY_SECONDS, self._save_again, job.id)
+            self._save_later(job.id, entries)
 
     def _count(self, change: Change) -> None:
         if change.before is not None:

@@ -2,41 +2,54 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class _Wait:
+    """One who waits, until so many more jobs have told."""
+
+    missing: int
+    over: "asyncio.Future[None]"
+
+    def end(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
 
 
 class Waiters:
-    """One list of futures per job; a job's end resolves them."""
+    """For every job, those who wait for it."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, list[_Wait]] = {}
 
     def tell(self, job_id: str) -> None:
-        """The job is over."""
-        for end in self._waiting.pop(job_id, ()):
-            if not end.done():
-                end.set_result(None)
+        """What is waited for has happened to this job."""
+        for wait in self._waiting.pop(job_id, ()):
+            wait.missing -= 1
+            if wait.missing <= 0:
+                wait.end()
 
     async def wait(self, job_ids: Iterable[str], *, enough: int, timeout: float) -> None:
-        """Return when `enough` of the jobs have ended from now on, or the time is up."""
+        """Return when `enough` of the jobs have told from now on, or the time is up."""
+        if enough <= 0 or timeout <= 0:
+            return
         loop = asyncio.get_running_loop()
-        ends = {job_id: loop.create_future() for job_id in job_ids}
-        for job_id, end in ends.items():
-            self._waiting.setdefault(job_id, []).append(end)
-        limit = loop.time() + timeout
-        pending = set(ends.values())
+        wait = _Wait(enough, loop.create_future())
+        awaited = list(job_ids)
+        for job_id in awaited:
+            self._waiting.setdefault(job_id, []).append(wait)
+        timer = loop.call_later(timeout, wait.end)
         try:
-            while pending and enough > 0 and (left := limit - loop.time()) > 0:
-                done, pending = await asyncio.wait(
-                    pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
-                )
-                enough -= len(done)
+            await wait.over
         finally:
-            for job_id, end in ends.items():
-                self._leave(job_id, end)
+            timer.cancel()
+            for job_id in awaited:
+                self._leave(job_id, wait)
 
-    def _leave(self, job_id: str, end: "asyncio.Future[None]") -> None:
+    def _leave(self, job_id: str, wait: _Wait) -> None:
         waiting = self._waiting.get(job_id)
-        if waiting and end in waiting:
-            waiting.remove(end)
+        if waiting and wait in waiting:
+            waiting.remove(wait)
             if not waiting:
                 del self._waiting[job_id]

@@ -291,6 +291,8 @@ async def test_an_end_that_cannot_be_saved_is_true_all_the_same_and_saved_later(
     await until(lambda: host_of(manager).confirmed == [f"{job.id}.1"])
     stored = await store.get(job.id)
     assert stored and stored.exit and stored.exit.code == 42
+    story = [entry.event for entry in await store.journal(job.id)]
+    assert story == ["Submitted", "Picked", "Started", "Exited"]
 
 
 async def test_a_full_disk_does_not_keep_anybody_from_cancelling(build: Build) -> None:
