@@ -2,14 +2,13 @@
 
 import sys
 
+from console_automation import NOT_ON_WINDOWS
+
 
 def main() -> int:
     """Run the command line; returns the exit code."""
     if sys.platform == "win32":
-        sys.stderr.write(
-            "console-automation: jobs need POSIX processes and Unix sockets; on Windows there is"
-            " nothing to run yet. The package imports, that is all. WSL works.\n"
-        )
+        sys.stderr.write(f"{NOT_ON_WINDOWS}\n")
         return 4
     if sys.argv[1:] == ["mcp"]:
         from console_automation import paths

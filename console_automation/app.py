@@ -10,6 +10,7 @@ that directory takes them up.
 """
 
 import os
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,11 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 from ulid import ULID
 
-from console_automation import config, errors, paths
+from console_automation import NOT_ON_WINDOWS, config, errors, paths
+
+if sys.platform == "win32":
+    raise ImportError(NOT_ON_WINDOWS)
+
 from console_automation.adapters.machine import SystemClock, SystemLoad
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.shims import ShimHost
