@@ -1,12 +1,16 @@
 """The daemon's hold on the launcher: start it, ask it for shims, start it again when it dies."""
 
 import asyncio
+import logging
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from console_automation.shim import launcher
+
+log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
@@ -47,26 +51,43 @@ class Launcher:
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs, self._log_file.open("ab") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-I", "-S", launcher.__file__, str(theirs.fileno()), *self._arguments),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                pass_fds=[theirs.fileno()],
-                cwd="/",
-                start_new_session=True,
-            )
+        try:
+            with theirs, self._log_file.open("ab") as errors:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-I", "-S", launcher.__file__, str(theirs.fileno()), *self._arguments),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    pass_fds=[theirs.fileno()],
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
         ours.setblocking(False)
         self._control = ours
 
     async def _keep(self) -> None:
         pause = _FIRST_PAUSE
         while True:
+            began = time.monotonic()
             code = await self._process.wait()
             self._control.close()
-            await asyncio.sleep(pause)
+            if time.monotonic() - began > _LONGEST_PAUSE:
+                pause = _FIRST_PAUSE
+            why = f"the launcher ended with {code}"
+            while not await self._is_started_again(pause, why):
+                pause = min(pause * 2, _LONGEST_PAUSE)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _is_started_again(self, pause: float, why: str) -> bool:
+        await asyncio.sleep(pause)
+        try:
             await self._start()
-            self._failed(f"the launcher ended with {code} and was started again")
+        except OSError as error:  # out of processes, memory or descriptors: that passes
+            log.warning("%s and cannot be started again yet: %s", why, error)
+            return False
+        self._failed(f"{why} and was started again")
+        return True

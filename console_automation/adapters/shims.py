@@ -6,7 +6,6 @@ its state is free.
 """
 
 import asyncio
-import contextlib
 import logging
 import shutil
 from collections import deque
@@ -110,14 +109,16 @@ class ShimHost:
     async def open(self, observer: RunObserver) -> None:
         """Listen for shims and start the launcher."""
         self._observer = observer
-        self._runs.mkdir(mode=0o700, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(
-            lambda: _Line(self), path=str(self._path), backlog=4096
-        )
-        await self._launcher.open()
+        try:
+            self._runs.mkdir(mode=0o700, exist_ok=True)
+            self._path.unlink(missing_ok=True)
+            self._server = await loop.create_unix_server(
+                lambda: _Line(self), path=str(self._path), backlog=4096
+            )
+            await self._launcher.open()
+        except OSError as error:
+            raise Unavailable(f"Jobs cannot be run: {error}.") from error
         self._fork()
 
     async def close(self) -> None:

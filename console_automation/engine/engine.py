@@ -20,7 +20,12 @@ class Engine:
     async def open(self) -> None:
         """Open the store and the host, take up what is not over, begin to run."""
         await self.jobs.ledger.store.open()
-        await self.jobs.open()
+        try:
+            await self.jobs.open()
+        except BaseException:
+            await self.jobs.close()
+            await self.jobs.ledger.store.close()
+            raise
         self.retention.open()
 
     async def close(self) -> None:
