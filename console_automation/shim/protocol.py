@@ -67,6 +67,7 @@ class Link:
     def dial(self, run_id: str | None) -> bool:
         """Connect and say hello; False when nobody listens."""
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        line.setblocking(run_id is None)  # connect waits while the daemon's backlog is full
         try:
             line.connect(self.path)
         except OSError:

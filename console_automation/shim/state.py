@@ -106,14 +106,18 @@ def write_start(fd: int, record: dict[str, Any]) -> None:
 
 
 def write_exit(fd: int, record: dict[str, Any]) -> None:
-    """Record the end. The leftovers are cut to what fits."""
-    while len(json.dumps(record)) > _LONGEST[_EXIT] and record.get("leftovers"):
-        record = {**record, "leftovers": record["leftovers"][:-1]}
+    """Record the end. The leftovers, then the error are cut to what fits."""
+    while len(json.dumps(record)) > _LONGEST[_EXIT]:
+        if record["leftovers"]:
+            record = {**record, "leftovers": record["leftovers"][:-1]}
+        else:
+            record = {**record, "error": record["error"][:-100]}
     _write(fd, _EXIT, record)
 
 
 def _write(fd: int, at: int, record: dict[str, Any]) -> None:
-    body = json.dumps(record, separators=(",", ":")).encode("ascii")[: _LONGEST[at]]
+    body = json.dumps(record, separators=(",", ":")).encode("ascii")
+    assert len(body) <= _LONGEST[at]
     os.pwrite(fd, _RECORD.pack(len(body), zlib.crc32(body)) + body, at)
 
 
