@@ -1,5 +1,6 @@
 """The ports without a world: fakes that keep the same contracts, for tests and for experiments."""
 
+import asyncio
 from asyncio import Future, get_running_loop
 from collections.abc import Callable, Sequence
 
@@ -25,8 +26,9 @@ class MemoryStore:
         self._is_open = True
 
     async def close(self) -> None:
-        """Refuse writes from now on."""
+        """Refuse writes from now on, and let those that were given return."""
         self._is_open = False
+        await asyncio.sleep(0)
 
     def insert(self, job: Job, entries: Sequence[Entry]) -> Future[None]:
         """Add a new job and its first journal entries."""
