@@ -1,0 +1,71 @@
+"""The behaviour suite: every test body runs over three front ends, the library, stdio and HTTP."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from console_automation.app import open_app
+from console_automation.config import OnShutdown, Settings
+from console_automation.operations.schemas import result_schema
+from console_automation.operations.table import OPERATIONS
+from tests.conftest import CALM
+from tests.integration.clients import (
+    Answer,
+    Client,
+    Connected,
+    Library,
+    in_one_task,
+    over_http,
+    over_stdio,
+)
+from tests.integration.conftest import SETTINGS
+from tests.integration.servers import Server
+
+_RESULTS = {
+    name: Draft202012Validator(result_schema(each.result, name))
+    for name, each in OPERATIONS.items()
+}
+_ERROR = Draft202012Validator(
+    {
+        "type": "object",
+        "required": ["success", "error", "code", "details"],
+        "properties": {
+            "success": {"const": False},
+            "error": {"type": "string", "minLength": 1, "maxLength": 2000},
+            "code": {"type": "string", "pattern": "^[A-Z_]+$"},
+            "details": {"type": "object", "required": ["timestamp"]},
+        },
+    }
+)
+
+
+class Checked:
+    """A client whose every answer is held against its tool's output schema."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> Answer:
+        answer = await self._client.call(tool, arguments)
+        (_ERROR if answer.is_error else _RESULTS[tool]).validate(answer.structured)
+        assert answer.structured["success"] is not answer.is_error
+        assert answer.text
+        return answer
+
+
+@pytest.fixture(params=["library", "stdio", "http"])
+async def client(
+    request: pytest.FixtureRequest, home: Path, server: Server
+) -> AsyncIterator[Client]:
+    """A client over one of the front ends."""
+    if request.param == "library":
+        settings = Settings(**{**CALM, **SETTINGS}, on_shutdown=OnShutdown.STOP)
+        async with open_app(home, settings) as app:
+            yield Checked(Library(app))
+    else:
+        connect = over_stdio if request.param == "stdio" else over_http
+        async with in_one_task(connect(server)) as connected:
+            yield Checked(Connected(connected))

@@ -1,0 +1,52 @@
+"""Fixtures for tests of the whole product: one daemon that many tests share, and gates for jobs."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.servers import Server, serving
+
+#: Waits are cut short so that a test can see one end; everything else is as users have it.
+SETTINGS: dict[str, Any] = {
+    "max_wait_ms": 1000,
+    "kill_grace_ms": 500,
+    "progress_interval_ms": 50,
+    "max_concurrent_jobs": 8,
+    "max_concurrent_jobs_per_session": 3,
+    "max_pending_jobs": 30,
+}
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One daemon with HTTP for all tests that leave it as they found it."""
+    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
+    try:
+        with serving(home, http=True, **SETTINGS) as running:
+            yield running
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+class Gate:
+    """Something that jobs wait for and a test opens."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def wait(self) -> str:
+        """A shell line that ends once the gate is open."""
+        return f"while [ ! -e {self._path} ]; do sleep 0.01; done"
+
+    def open(self) -> None:
+        self._path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
