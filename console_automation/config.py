@@ -104,7 +104,7 @@ class Settings:
     )
     max_memory_percent: float = _knob(
         95.0,
-        "No further job starts while more of the memory is in use; 0 never minds.",
+        "No further job starts while more than this of the memory is in use; 0 never minds.",
         low=0,
         high=100,
     )
@@ -112,7 +112,7 @@ class Settings:
     shim_uses: int = _knob(200, "Runs a shim carries out before it is replaced.", low=1, high=10**6)
     environment: str = _knob(
         "PATH HOME USER LOGNAME SHELL LANG LANGUAGE LC_* TZ TERM TMPDIR SSH_AUTH_SOCK DISPLAY",
-        "Variables of the client that its jobs inherit, separated by spaces; * ends a prefix.",
+        "Variables of the client that its jobs inherit, separated by spaces; LC_* is every LC_…",
     )
     on_shutdown: OnShutdown = _knob(
         OnShutdown.LEAVE, "What SIGTERM does to running jobs: leave, drain or stop."

@@ -64,11 +64,11 @@ def daemon_status() -> None:
 
 @daemon.command(name="stop")
 def daemon_stop() -> None:
-    """End the daemon. Running jobs go on; the next daemon takes them up."""
+    """End the daemon. Running jobs go on, unless the setting on_shutdown says otherwise."""
     if _ask_running({"ask": "stop"}) is None:
         click.echo(f"no daemon is running for {paths.home()}")
         return
-    click.echo("the daemon is ending; running jobs go on")
+    click.echo("the daemon is ending; running jobs go on, unless on_shutdown says otherwise")
 
 
 @cli.command()
