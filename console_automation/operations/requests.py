@@ -5,9 +5,10 @@ schemas and the reference page at once. Durations are milliseconds.
 """
 
 import math
+from itertools import islice
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from console_automation.core.job import Status
@@ -19,7 +20,10 @@ _TEXT = 1 << 20
 def _plain(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not contain a NUL character")
-    text.encode("utf-8")  # a lone surrogate raises, and UnicodeEncodeError is a ValueError
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("must not contain half of a surrogate pair") from None
     return text
 
 
@@ -45,6 +49,7 @@ def _finite(value: float) -> float:
 
 Text = Annotated[str, Field(max_length=_TEXT), AfterValidator(_plain)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
+Pattern = Annotated[str, Field(max_length=10_000), AfterValidator(_plain)]
 JobId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
 Pairs = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_no_nul_in_names)]
 Variables = Annotated[dict[str, str], Field(max_length=1000), AfterValidator(_variables)]
@@ -69,6 +74,16 @@ class Request(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, alias_generator=to_camel, allow_inf_nan=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_crowd(cls, given: object) -> object:
+        """Of more fields than there are, keep enough to see that one is unknown: to list a million
+        complaints takes seconds."""
+        most = len(cls.model_fields)
+        if isinstance(given, dict) and len(given) > most:
+            return dict(islice(given.items(), most + 1))
+        return given
 
 
 class Retry(Request):
@@ -174,9 +189,7 @@ class OutputOptions(Request):
     latest: bool = Field(False, description="The newest page instead.")
     tail: int | None = Field(None, ge=1, le=100_000, description="Only the last lines.")
     stream: Literal["stdout", "stderr"] | None = None
-    grep: str | None = Field(
-        None, max_length=10_000, description="RE2 pattern; matching lines only."
-    )
+    grep: Pattern | None = Field(None, description="RE2 pattern; matching lines only.")
     ignore_case: bool = False
     invert: bool = False
     context: int = Field(0, ge=0, le=1_000, description="Lines around each match.")

@@ -205,15 +205,16 @@ _OPERATIONS = (
 OPERATIONS: Mapping[str, Operation] = {each.name: each for each in _OPERATIONS}
 
 
-async def invoke(
-    engine: Engine, name: str, arguments: Mapping[str, Any] | None, call: Call
-) -> Answer:
-    """Carry out an operation for a client. Never raises for what the client did wrong."""
+async def invoke(engine: Engine, name: str, arguments: object, call: Call) -> Answer:
+    """Carry out an operation for a client. Never raises for what the client did wrong.
+
+    `arguments` are what the client sent, whatever that is; None stands for none.
+    """
     operation = OPERATIONS.get(name)
     if operation is None:
         return refusal(engine, BadRequest(_unknown("tool", name, list(OPERATIONS)), field="name"))
     try:
-        request = _checked(operation.request, arguments or {})
+        request = _checked(operation.request, {} if arguments is None else arguments)
         result = await operation.run(engine, call, request)
         answer = Answer(result, operation.text(result))
     except ConsoleAutomationError as error:
@@ -222,7 +223,7 @@ async def invoke(
         log.exception("%s failed", name)
         answer = refusal(engine, ConsoleAutomationError())
     if not operation.read_only:
-        _record(engine, operation, arguments or {}, call, answer)
+        _record(engine, operation, arguments, call, answer)
     return answer
 
 
@@ -242,15 +243,17 @@ def refusal(engine: Engine, error: ConsoleAutomationError, *, cancelled: bool = 
     return Answer(view, f"{error.code}: {message}", is_error=True)
 
 
-def _checked(model: type[BaseModel], arguments: Mapping[str, Any]) -> BaseModel:
+def _checked(model: type[BaseModel], arguments: object) -> BaseModel:
+    if not isinstance(arguments, dict):
+        raise BadRequest(
+            f"The arguments must be an object (they were {_shown(arguments)}).", field="arguments"
+        )
     try:
         return model.model_validate(arguments)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BadRequest(_complaint(model, first, field), field=one_line(field)) from None
-    except RecursionError:
-        raise BadRequest("The arguments are nested too deeply.") from None
 
 
 def _complaint(model: type[BaseModel], error: Any, field: str) -> str:
@@ -260,8 +263,22 @@ def _complaint(model: type[BaseModel], error: Any, field: str) -> str:
         return _unknown("argument", str(name), _fields_at(model, path))
     if error["type"] == "missing":
         return f"{field} is missing."
-    given = one_line(repr(error["input"]), 60)
-    return f"{one_line(field)}: {error['msg']} (it was {given})."
+    wrong = error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("model_type", "dict_type"):
+        wrong = "Input should be an object"
+    return f"{one_line(field)}: {wrong} (it was {_shown(error['input'])})."
+
+
+def _shown(value: object) -> str:
+    """Return what was given in few words, without looking at all of it: it may be huge, or deep."""
+    if isinstance(value, dict):
+        return f"an object with {len(value)} fields"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    try:
+        return one_line(repr(value[:60] if isinstance(value, str) else value), 60)
+    except ValueError:
+        return "a number with thousands of digits"
 
 
 def _fields_at(model: type[BaseModel], path: list[Any]) -> list[str]:
@@ -282,21 +299,23 @@ def _fields_at(model: type[BaseModel], path: list[Any]) -> list[str]:
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:
+    name = one_line(name, 60)
     close = difflib.get_close_matches(name, known, n=1)
-    meant = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(known)}."
-    return f"There is no {kind} {one_line(name, 60)!r}.{meant}"
+    meant = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(known) or 'none'}."
+    return f"There is no {kind} {name!r}.{meant}"
 
 
 def _record(
     engine: Engine,
     operation: Operation,
-    arguments: Mapping[str, Any],
+    arguments: object,
     call: Call,
     answer: Answer,
 ) -> None:
     """Put a request that wanted to change something on record, with its outcome."""
-    job_id = answer.view.get("jobId") or arguments.get("jobId")
-    command = arguments.get("command")
+    asked = arguments if isinstance(arguments, dict) else {}
+    job_id = answer.view.get("jobId") or asked.get("jobId")
+    command = asked.get("command")
     record = AuditRecord(
         at=engine.jobs.clock.now(),
         client=call.client,

@@ -30,7 +30,7 @@ INVALID: list[tuple[str, dict[str, Any], str, str]] = [
     (ASYNC, {**X, "comand": 1}, "comand", "Did you mean 'command'?"),
     (ASYNC, {**X, "options": {"timout": 1}}, "options.timout", "Did you mean 'timeout'?"),
     (ASYNC, {**X, "options": {"retry": {"max": 1}}}, "options.retry.max", "maxAttempts"),
-    (ASYNC, {**X, "options": []}, "options", "(it was [])"),
+    (ASYNC, {**X, "options": []}, "options", "(it was a list of 0)"),
     (ASYNC, {**X, "options": {"timeout": -1}}, "options.timeout", "(it was -1)"),
     (ASYNC, {**X, "options": {"timeout": 1e308}}, "options.timeout", "(it was 1e+308)"),
     (ASYNC, {**X, "options": {"timeout": "5"}}, "options.timeout", "(it was '5')"),
@@ -74,7 +74,7 @@ INVALID: list[tuple[str, dict[str, Any], str, str]] = [
     ("console_cancel_job", {"jobId": "j", "graceMs": -1}, "graceMs", "(it was -1)"),
     ("console_list_jobs", {"options": {"status": "ready"}}, "options.status", "pending"),
     ("console_list_jobs", {"options": {"limit": 1001}}, "options.limit", "1000"),
-    ("console_get_job_metrics", {"verbose": True}, "verbose", "no argument"),
+    ("console_get_job_metrics", {"verbose": True}, "verbose", "Known: none"),
     ("console_cleanup_jobs", {"options": {"maxAge": -1}}, "options.maxAge", "(it was -1)"),
     (
         "console_cleanup_jobs",
