@@ -158,9 +158,10 @@ class GroupTree:
 
     def __init__(self, group: int) -> None:
         self._group = group
+        self._give_up: float | None = None
 
     def survivors(self) -> list[int]:
-        """Return the group's number while anybody is left in it."""
+        """Return the group's number while anybody is left in it, if only to be reaped."""
         try:
             os.killpg(self._group, 0)
         except OSError:
@@ -176,17 +177,16 @@ class GroupTree:
                 return
 
     def kill(self) -> list[int]:
-        """Kill the group and return it if it does not go away."""
-        give_up = time.monotonic() + _KILL_SECONDS
-        while self.survivors():
-            try:
-                os.killpg(self._group, signal.SIGKILL)
-            except OSError:
-                break
-            if time.monotonic() > give_up:
-                return self.survivors()
-            time.sleep(0.005)
-        return []
+        """Kill the group; return it when it is still there some time after the first attempt.
+
+        It does not wait: the killed stay in the group until they are reaped, which is the caller's.
+        """
+        self._give_up = self._give_up or time.monotonic() + _KILL_SECONDS
+        try:
+            os.killpg(self._group, signal.SIGKILL)
+        except OSError:
+            return []
+        return self.survivors() if time.monotonic() > self._give_up else []
 
 
 Tree = DescendantTree | GroupTree
