@@ -303,7 +303,9 @@ def _not_started(job: Job, event: NotStarted) -> Outcome:
     if job.phase is Phase.STOPPING:
         settled = _settled(job, Phase.CANCELLED, Reason.CANCELLED, event.at)
         return settled, (FreeSlot(), Settle())
-    return replace(job, phase=Phase.READY, attempt=job.attempt - 1), (FreeSlot(), Enqueue())
+    # The run is forgotten but for its fence, which stays: the order may still be on its way.
+    ready = replace(job, phase=Phase.READY, attempt=job.attempt - 1, run_id=None, boot_id=None)
+    return ready, (FreeSlot(), Enqueue())
 
 
 def _over(job: Job, phase: Phase, reason: Reason | None, at: float, error: str | None) -> Outcome:

@@ -70,7 +70,7 @@ class JobManager:
         self.changes = Waiters()  #: for any step in a job's life
         self._ends = Waiters()
         self._dependencies = Dependencies()
-        self._keys: dict[str, asyncio.Future[Job]] = {}
+        self._keys: dict[str, asyncio.Task[Job]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._effects: dict[type[Effect], Callable[[Job, Any], None]] = {
             lifecycle.Enqueue: lambda job, effect: self._enqueue(job),
@@ -109,8 +109,10 @@ class JobManager:
     async def drain(self, timeout: float) -> None:
         """Accept and start nothing more, and return when nothing runs or the time is up."""
         self.dispatcher.close()
-        live = list(self.dispatcher.queue.holders)
-        await self._ends.wait(live, enough=len(live), timeout=timeout)
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + timeout
+        while (live := list(self.dispatcher.queue.holders)) and (left := limit - loop.time()) > 0:
+            await self.changes.wait(live, enough=1, timeout=left)
 
     async def stop_all(self, *, grace: float) -> None:
         """Cancel every live run and return when they are over; pending jobs stay pending."""
@@ -138,10 +140,10 @@ class JobManager:
         key = spec.idempotency_key
         if key is None:
             return await self._accept(spec)
-        if key in self._keys:
-            job = await asyncio.shield(self._keys[key])
-        else:
-            job = await self._accept_once(key, spec)
+        if key not in self._keys:
+            # A task of its own: it goes on for the others when the first submitter gives up.
+            self._keys[key] = asyncio.create_task(self._accept_once(key, spec))
+        job = await asyncio.shield(self._keys[key])
         if job.spec.fingerprint != spec.fingerprint:
             raise Conflict(
                 f"idempotencyKey {key!r} was used for another request, job {job.id}. Use a new key"
@@ -151,16 +153,8 @@ class JobManager:
         return await self.ledger.get(job.id)
 
     async def _accept_once(self, key: str, spec: JobSpec) -> Job:
-        first: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._keys[key] = first
         try:
-            job = await self.ledger.store.find_by_key(key) or await self._accept(spec)
-            first.set_result(job)
-            return job
-        except BaseException as error:
-            first.set_exception(error if isinstance(error, Exception) else Unavailable())
-            first.exception()  # nobody may be waiting for it
-            raise
+            return await self.ledger.store.find_by_key(key) or await self._accept(spec)
         finally:
             del self._keys[key]
 
@@ -189,16 +183,12 @@ class JobManager:
         return await self.ledger.get(job.id)
 
     async def _needs(self, job_ids: Sequence[str]) -> list[Job]:
-        """Return these jobs as they are at this moment: one that is open will tell of its end."""
-        while True:
-            try:
-                needs = [await self.ledger.get(job_id) for job_id in dict.fromkeys(job_ids)]
-            except JobNotFound as error:
-                raise BadRequest(
-                    f"options.dependsOn: {error.message}", field="options.dependsOn"
-                ) from None
-            if all(need.is_terminal or self.ledger.active(need.id) for need in needs):
-                return needs
+        try:
+            return await self.ledger.get_all(job_ids)
+        except JobNotFound as error:
+            raise BadRequest(
+                f"options.dependsOn: {error.message}", field="options.dependsOn"
+            ) from None
 
     async def cancel(self, job_id: str, *, signal: int, grace: float, by: str) -> bool:
         """Ask for a job's end; False when it was over already. Raises JobNotFound."""
@@ -240,7 +230,7 @@ class JobManager:
 
         Raises JobNotFound.
         """
-        jobs = [await self.ledger.get(job_id) for job_id in dict.fromkeys(job_ids)]
+        jobs = await self.ledger.get_all(job_ids)
         open_jobs = [job.id for job in jobs if not job.is_terminal]
         missing = (len(jobs) if enough is None else enough) - (len(jobs) - len(open_jobs))
         if missing > 0 and timeout > 0:
@@ -257,11 +247,15 @@ class JobManager:
         return self.dispatcher.standing(job) if job.phase is Phase.READY else None
 
     async def delete(self, jobs: Sequence[Job]) -> None:
-        """Forget jobs that are over, with their output."""
-        await self.ledger.delete(jobs)
+        """Forget jobs that are over, with their output.
+
+        The output goes first: what a crash leaves over is then still on record, and goes next time.
+        It also makes the room that a full disk needs for the rest.
+        """
         for job in jobs:
             for number in range(1, job.dispatches + 1):
                 self.host.discard(f"{job.id}.{number}")
+        await self.ledger.delete(jobs)
 
     # -- effects -----------------------------------------------------------------------------
 
@@ -270,10 +264,9 @@ class JobManager:
     ) -> None:
         """The ledger has committed a change, or failed to."""
         job = change.after
-        if error is not None and self._was_only_asked(change):
-            return
-        for effect in effects:
-            self._effects[type(effect)](job, effect)
+        if error is None or not self._was_only_asked(change):
+            for effect in effects:
+                self._effects[type(effect)](job, effect)
         self.changes.tell(job.id)
         if error is None and job.exit is not None and job.run_id is not None and not job.is_live:
             self.host.confirm(job.run_id, discard=job.exit.output.bytes == 0)
@@ -334,21 +327,30 @@ class JobManager:
             self._tell_dependent(dependent, job)
 
     def _tell_dependent(self, dependent: str, need: Job) -> None:
-        at = self.clock.now()
-        if need.phase is not Phase.COMPLETED:
-            self.ledger.apply_fact(dependent, DependencyFailed(at=at, job_id=need.id))
-        elif self._dependencies.met(dependent, need.id):
-            self.ledger.apply_fact(dependent, Unblocked(at=at))
+        if need.phase is Phase.COMPLETED:
+            self._met(dependent, need.id)
+        else:
+            failed = DependencyFailed(at=self.clock.now(), job_id=need.id)
+            self.ledger.apply_fact(dependent, failed)
+
+    def _met(self, dependent: str, need_id: str) -> None:
+        if self._dependencies.met(dependent, need_id):
+            self.ledger.apply_fact(dependent, Unblocked(at=self.clock.now()))
 
     async def _look_at_needs(self, job: Job) -> None:
         """After a restart: find out which needs of a blocked job are still open."""
         self._dependencies.add(job.id, job.spec.depends_on)
-        for job_id in dict.fromkeys(job.spec.depends_on):
+        for need_id in dict.fromkeys(job.spec.depends_on):
             try:
-                need = await self.ledger.get(job_id)
+                need = await self.ledger.get(need_id)
             except JobNotFound:
-                self.ledger.apply_fact(job.id, DependencyFailed(at=self.clock.now(), job_id=job_id))
-                return
+                need = None
             current = self.ledger.active(job.id)
-            if need.is_terminal and current and current.phase is Phase.BLOCKED:
+            if current is None or current.phase is not Phase.BLOCKED:
+                return
+            if need is None:
+                # Only what is over is ever forgotten, and had it failed then this job would have
+                # failed too, by a write before that.
+                self._met(job.id, need_id)
+            elif need.is_terminal:
                 self._tell_dependent(job.id, need)

@@ -11,7 +11,7 @@ only once it is committed, so that no crash can take it back.
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from console_automation.core import lifecycle
@@ -75,6 +75,20 @@ class Ledger:
         if job is None:
             raise JobNotFound(job_id)
         return job
+
+    async def get_all(self, job_ids: Iterable[str]) -> list[Job]:
+        """Return jobs as they are at this moment: one that is open will tell of its end.
+
+        Raises JobNotFound.
+        """
+        while True:
+            jobs = [await self.get(job_id) for job_id in dict.fromkeys(job_ids)]
+            if all(job.is_terminal or self._is_open(job.id) for job in jobs):
+                return jobs
+
+    def _is_open(self, job_id: str) -> bool:
+        job = self._jobs.get(job_id)
+        return job is not None and not job.is_terminal
 
     async def page(
         self, wanted: JobFilter, *, before: str | None, limit: int
@@ -152,6 +166,8 @@ class Ledger:
         error: BaseException | None,
     ) -> None:
         job = change.after
+        if job.id not in self._jobs:
+            return  # it got a slot while it was being accepted, and then was not
         if error is None:
             self._count(change)
             self._retire_if_over(job)

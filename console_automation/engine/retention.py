@@ -21,9 +21,10 @@ class Retention:
         self._manager = manager
         self._settings = manager.settings
         self._timer: asyncio.Task[None] | None = None
+        self._cleaning = asyncio.Lock()  # two at once would both count what one of them removes
 
     def open(self) -> None:
-        """Clean up now and then."""
+        """Clean up, now and then again."""
         self._timer = asyncio.create_task(self._forever())
 
     def close(self) -> None:
@@ -37,16 +38,16 @@ class Retention:
         """Remove finished jobs older than `max_age` seconds, sparing the newest `keep`."""
         before = self._manager.clock.now() - max_age
         removed = 0
-        while batch := await self._manager.ledger.store.expired(
-            statuses=statuses, ended_before=before, keep=keep, limit=_BATCH
-        ):
-            await self._manager.delete(batch)
-            removed += len(batch)
+        async with self._cleaning:
+            while batch := await self._manager.ledger.store.expired(
+                statuses=statuses, ended_before=before, keep=keep, limit=_BATCH
+            ):
+                await self._manager.delete(batch)
+                removed += len(batch)
         return removed
 
     async def _forever(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.job_cleanup_interval_ms / 1000)
             try:
                 removed = await self.clean(max_age=self._settings.retain_jobs_ms / 1000)
                 oldest = self._manager.clock.now() - self._settings.retain_audit_ms / 1000
@@ -56,3 +57,4 @@ class Retention:
             else:
                 if removed:
                     log.info("removed %d jobs past their time", removed)
+            await asyncio.sleep(self._settings.job_cleanup_interval_ms / 1000)
