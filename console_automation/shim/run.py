@@ -154,7 +154,8 @@ class Run:
         self.processes.cause = "spawn_error"
         self.processes.childless = True
         self.processes.ended_at = time.time()
-        self.error = f"{name}: {os.strerror(number or 0)}: {self.order['executable']}"
+        what = getattr(error, "filename", None) or self.order["executable"]
+        self.error = f"{name}: {os.strerror(number or 0)}: {what}"
 
     def _set_deadlines(self) -> None:
         start = now()
