@@ -33,11 +33,10 @@ def connect(home: str, kind: str) -> socket.socket:
         line = dial(home) or _start_and_dial(home)
         if line is not None:
             answer = _say_hello(line, kind)
-            if answer is None:
-                line.close()  # it ended between the accept and the answer
-            elif answer["ok"]:
+            if answer and answer["ok"]:
                 return line
-            elif not answer.get("retiring"):
+            line.close()  # it ended between the accept and the answer, or is about to
+            if answer and not answer.get("retiring"):
                 raise DaemonUnavailable(str(answer["error"]))
         time.sleep(0.02)
     raise DaemonUnavailable(
@@ -65,11 +64,12 @@ def greet(home: str, kind: str) -> socket.socket | None:
     if line is None:
         return None
     answer = _say_hello(line, kind)
-    if answer is None:
-        return None
-    if not answer["ok"]:
+    if answer and answer["ok"]:
+        return line
+    line.close()
+    if answer:
         raise DaemonUnavailable(str(answer["error"]))
-    return line
+    return None
 
 
 def exchange(line: socket.socket, request: dict[str, object]) -> "dict[str, Any]":
