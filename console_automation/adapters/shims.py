@@ -254,7 +254,10 @@ class ShimHost:
 
     def line_up(self, line: _Line) -> None:
         """A shim has dialled."""
-        self._lines.add(line)
+        if self._server is None:
+            line.close()  # it was accepted in the last moment
+        else:
+            self._lines.add(line)
 
     def line_down(self, line: _Line) -> None:
         """A shim's line broke: it ended, or it was killed."""
