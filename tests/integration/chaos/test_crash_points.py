@@ -1,0 +1,80 @@
+"""The daemon dies at every named point of its work, and nobody who relied on it can tell.
+
+Promise 1: acknowledged means never lost. Promise 2: submission is idempotent per key, across a crash.
+Promise 3: a run starts at most once per attempt. Promise 4: nothing stays stuck after a restart.
+Promise 5: output and exact exit code are kept. Each point is one way for the daemon to be killed in
+the middle of the same story; the checks are in `story.tell`.
+"""
+
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.integration.chaos import story
+from tests.integration.chaos.crashing import serve_and_die
+from tests.integration.daemons import Serve, killable
+
+#: What a daemon does for the jobs of the story; it can die before and after each of these.
+STEPS = (
+    "insert Submitted",
+    "insert Submitted Picked",
+    "start",
+    "run_started",
+    "update Started",
+    "run_exited",
+    "update Exited",
+    "confirm",
+    "update Due",
+    "update Picked",
+    "discard",
+    "update Unblocked",
+    "update CancelRequested",
+    "stop",
+    "delete",
+)
+#: What the next daemon does besides, for a run whose order never reached a shim.
+STEPS_OF_RECOVERY = ("adopt", "run_found", "update NotStarted")
+
+
+def both_sides(step: str) -> list[str]:
+    return [f"before {step}", f"after {step}"]
+
+
+def live_through(home: Path, points: list[str]) -> set[str]:
+    """Tell the story to one daemon after another, each dying at its point; return what was passed."""
+    passed = home / "passed"
+    passed.touch()
+
+    def next_one() -> Serve:
+        return partial(serve_and_die, points.pop(0) if points else None, passed)
+
+    def revive() -> None:
+        assert daemon.join() == -signal.SIGKILL
+        daemon.start(next_one())
+
+    with killable(home, next_one(), max_concurrent_jobs=3) as daemon:
+        story.tell(story.Client(daemon, revive), home / "gate")
+        assert not points, "the story was over before a daemon died"
+        story.nothing_kept(home / "runs")
+    return set(passed.read_text().splitlines())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_daemons_that_die_before_and_after_a_step_lose_repeat_and_forget_nothing(
+    home: Path, step: str
+) -> None:
+    live_through(home, both_sides(step))
+
+
+@pytest.mark.parametrize("step", STEPS_OF_RECOVERY)
+def test_daemons_that_die_while_they_recover_lose_repeat_and_forget_nothing(
+    home: Path, step: str
+) -> None:
+    live_through(home, ["before start", *both_sides(step)])
+
+
+def test_every_step_of_the_story_has_its_crash_points(home: Path) -> None:
+    """A step that is added to the engine has to be added to the table above."""
+    assert live_through(home, []) == {point for step in STEPS for point in both_sides(step)}
