@@ -308,7 +308,7 @@ def job_view(engine: Engine, job: Job) -> view.JobView:
 
 async def _ended(engine: Engine, call: Call, job: Job, wait: float) -> Job:
     """Return the job when it is over or the wait is, whatever comes first."""
-    wait = min(wait, engine.settings.max_wait_ms / 1000)
+    wait = min(wait, engine.settings.max_wait_ms / 1000, call.patience)
 
     def sentence() -> str:
         current = engine.jobs.ledger.active(job.id) or job

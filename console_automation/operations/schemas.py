@@ -12,11 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
     "JobView": (
         "console_get_job_status",
-        {
-            "type": "object",
-            "description": "See console_get_job_status.",
-            "properties": {"id": {"type": "string"}, "status": {"type": "string"}},
-        },
+        {"type": "object", "description": "See console_get_job_status."},
     ),
     "Status": ("console_get_job_status", {"type": "string"}),
     "ChunkView": (

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,13 +21,15 @@ class Call:
     """Who calls, from where, and how to tell them that a call is still under way.
 
     `environment` is what their jobs inherit (`engine.commands.inherited`). `progress` takes seconds
-    waited, seconds to wait at most, and a sentence.
+    waited, seconds to wait at most, and a sentence. `patience` is how many seconds they wait for a
+    job's end, whatever the arguments say.
     """
 
     client: str
     environment: Mapping[str, str] = field(repr=False)
     cwd: str
     progress: Progress | None = None
+    patience: float = math.inf
 
 
 def job_spec(

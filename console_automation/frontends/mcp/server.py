@@ -22,6 +22,7 @@ from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.frontends.mcp.prompts import PROMPTS, render
 from console_automation.frontends.mcp.resources import Resources
+from console_automation.frontends.mcp.subscriptions import Subscriptions
 from console_automation.frontends.mcp.tasks import Tasks, result_of
 from console_automation.frontends.mcp.wire import Sink, Source
 from console_automation.operations.schemas import request_schema, result_schema
@@ -67,6 +68,7 @@ class McpServer:
         self._tools = types.ListToolsResult(tools=[tool_of(each) for each in OPERATIONS.values()])
         self._resources = Resources(engine)
         self._tasks = Tasks(engine)
+        self.subscriptions = Subscriptions(engine, self._tasks)
         self.server: Server[Caller] = Server(
             "console-automation",
             version=__version__,
@@ -79,14 +81,13 @@ class McpServer:
             on_list_resources=self._resources.list,
             on_list_resource_templates=self._resources.list_templates,
             on_read_resource=self._resources.read,
-            on_subscribe_resource=self._resources.subscribe,
-            on_unsubscribe_resource=self._resources.unsubscribe,
-            on_subscriptions_listen=self._resources.listen,
+            on_subscribe_resource=self.subscriptions.subscribe,
+            on_unsubscribe_resource=self.subscriptions.unsubscribe,
+            on_subscriptions_listen=self.subscriptions.listen,
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
         )
         self._tasks.register(self.server)
-        self._resources.tasks = self._tasks
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller
@@ -100,10 +101,6 @@ class McpServer:
             lifespan_state=caller,
             init_options=self.server.create_initialization_options(),
         )
-
-    def close(self) -> None:
-        """End every subscription."""
-        self._resources.close()
 
     @asynccontextmanager
     async def _http_caller(self, server: Server[Caller]) -> AsyncIterator[Caller]:

@@ -6,7 +6,7 @@ the client hears of it and outlives every process. For a client that declares th
 the task's result is what the tool would have returned.
 """
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import mcp_types as types
@@ -26,7 +26,8 @@ from console_automation.operations.table import Answer, invoke
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 _MODERN = frozenset({"2026-07-28"})
-_GRACE_MS = 2_000
+_PATIENCE = 2.0  # seconds until a command that is not done becomes a task
+_MOST_TASKS = 1024
 _POLL_MS = 1_000
 _TASK_TOOL = "console_execute_command"
 
@@ -62,39 +63,32 @@ class Tasks:
         """Whether this call may be answered with a task."""
         return tool == _TASK_TOOL and _declared(ctx)
 
-    def granted(self, ctx: Context, task_ids: Any) -> list[str]:
-        """Return the task ids a listener asked for, if it may ask at all."""
+    async def granted(self, ctx: Context, task_ids: object) -> list[str]:
+        """Return those of the tasks a listener asks for that there are, if it may ask at all."""
         if not isinstance(task_ids, list):
             return []
         _require(ctx)
-        return [each for each in task_ids if isinstance(each, str)]
+        asked = [each for each in task_ids[:_MOST_TASKS] if isinstance(each, str)]
+        return [each for each in asked if await self.find(each) is not None]
 
-    async def run(
-        self, name: str, arguments: Mapping[str, Any] | None, call: Call
-    ) -> dict[str, Any]:
+    async def run(self, name: str, arguments: object, call: Call) -> dict[str, Any]:
         """Run the command; answer with its result, or with a task when it takes longer."""
-        given = dict(arguments or {})
-        options = given.get("options")
-        if isinstance(options, dict) and options.get("killOnTimeout"):
-            # The job's own deadline ends it; the client need not wait for that in the call.
-            answer = await invoke(self._engine, name, given, call)
-        else:
-            hurried = {**(options if isinstance(options, dict) else {}), "timeout": _GRACE_MS}
-            given["options"] = hurried if options is None or isinstance(options, dict) else options
-            answer = await invoke(self._engine, name, given, call)
-        job_id = answer.view.get("jobId")
+        answer = await invoke(self._engine, name, arguments, replace(call, patience=_PATIENCE))
         if answer.is_error or answer.view["status"] not in ("pending", "running"):
             return result_of(answer)
-        job = await self._engine.jobs.ledger.get(str(job_id))
+        job = await self._engine.jobs.ledger.get(str(answer.view["jobId"]))
         return {"resultType": "task", **await self._wire(job)}
 
-    async def state(self, task_id: str) -> dict[str, Any]:
-        """Return a task as it goes over the wire. Raises MCPError for an unknown one."""
-        return await self._wire(await self._job(task_id))
+    async def find(self, task_id: str) -> dict[str, Any] | None:
+        """Return a task as it goes over the wire, None for an unknown one."""
+        try:
+            return await self._wire(await self._engine.jobs.ledger.get(task_id))
+        except JobNotFound:
+            return None
 
     async def _get(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
         self._check(ctx, params)
-        return {"resultType": "complete", **await self.state(params.task_id)}
+        return {"resultType": "complete", **await self._wire(await self._job(params.task_id))}
 
     async def _update(self, ctx: Context, params: UpdateParams) -> dict[str, Any]:
         self._check(ctx, params)
