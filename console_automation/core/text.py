@@ -6,6 +6,7 @@ characters that can smuggle instructions are taken out; tabs and newlines stay.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 # CSI, then OSC/DCS/SOS/PM/APC strings up to their end (or to the end of the text), then the short
 # escapes; 7-bit and 8-bit forms. One pass, no backtracking: every branch starts with its own byte.
@@ -25,6 +26,8 @@ _INVISIBLE = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]"
 )
 
+_PLAIN = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
+
 
 def sanitize(text: str) -> str:
     """Return the text without anything that acts instead of showing.
@@ -32,8 +35,10 @@ def sanitize(text: str) -> str:
     What a carriage return overwrote on its line is dropped, as a terminal would: of a progress bar
     the last state remains.
     """
-    if text.isascii() and text.isprintable():
-        return text
+    if text.isascii() and not text.encode("ascii").translate(None, _PLAIN):
+        return text  # nearly all output, ten times as fast as the search
+    if not _INVISIBLE.search(text):
+        return text  # what begins a sequence is invisible too, and so is a carriage return
     text = _SEQUENCE.sub("", text)
     if "\r" in text:
         text = "\n".join(map(_overwritten, text.split("\n")))
@@ -50,6 +55,7 @@ def one_line(text: str, width: int = 120) -> str:
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
+@lru_cache(maxsize=256)  # the chunks of one read of the shim share their time
 def iso(at: float) -> str:
     """Return epoch seconds as ISO 8601 UTC with milliseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
