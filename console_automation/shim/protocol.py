@@ -62,7 +62,7 @@ class Link:
         self.redial_at = 0.0
         self._inbox = bytearray()
         self._outbox = bytearray()
-        self._orders: list[Message] = []
+        self._kept: list[Message] = []  #: the next order, and what was said after it
 
     def dial(self, run_id: str | None) -> bool:
         """Connect and say hello; False when nobody listens."""
@@ -122,16 +122,23 @@ class Link:
 
     def next_order(self) -> Message | None:
         """Wait for the next run to carry out; None when the line has ended."""
-        while not self._orders:
+        while not self._kept:
             if self.socket is None:
                 return None
             select.select([self.socket], [], [])
-            self._orders += [message for message in self.receive() if "run" in message]
-        return self._orders.pop(0)
+            for message in self.receive():
+                self.keep(message)
+        return self._kept.pop(0)
 
-    def keep_order(self, order: Message) -> None:
-        """Put an order aside that came before the current run was over."""
-        self._orders.append(order)
+    def keep(self, message: Message) -> None:
+        """Put an order aside, or what was said after one; anything else is old news."""
+        if "run" in message or self._kept:
+            self._kept.append(message)
+
+    def take_kept(self) -> list[Message]:
+        """Return what was said after the order that `next_order` returned: it is for that run."""
+        kept, self._kept = self._kept, []
+        return kept
 
     def hang_up(self) -> None:
         """Close the line; the next dial is due at once."""

@@ -47,6 +47,7 @@ class Run:
         self.blank = blank  #: a run directory to begin with; afterwards, one to hand on
         self.run_id: str = order["run"]
         self.link = link
+        self.early = link.take_kept()  #: said to this run before it could listen
         self.wake = wake
         self.is_last = is_last  #: the shim will take no other run
         self.capture = Capture(
@@ -146,6 +147,8 @@ class Run:
         self._set_deadlines()
         if order["stdin"] is not None:
             self.stdin.feed(order["stdin"].encode("utf-8", "surrogateescape"))
+        for message in self.early:
+            self._obey(message)
         return self.processes.pid > 0
 
     def _spawn_failed(self, error: OSError | ValueError) -> None:
@@ -273,8 +276,8 @@ class Run:
             self._answer_watch()
         elif message.get("recorded") == self.run_id:
             self.recorded = message
-        elif "run" in message:
-            self.link.keep_order(message)
+        else:
+            self.link.keep(message)
 
     def _answer_watch(self) -> None:
         if self.watched_after is not None and self.capture.last_sequence > self.watched_after:

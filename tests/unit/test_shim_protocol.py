@@ -111,8 +111,26 @@ def test_half_a_frame_of_the_old_line_does_not_spoil_the_new_one(
 
 
 def test_an_order_that_came_early_is_the_next_one(link: Link, listener: socket.socket) -> None:
-    with dialled(link, listener) as line:
-        line.sendall(encode({"recorded": "job-1.1"}) + encode({"run": "job-3.1"}))
-        link.keep_order({"run": "job-2.1"})
-        assert [link.next_order(), link.next_order()] == [{"run": "job-2.1"}, {"run": "job-3.1"}]
+    with dialled(link, listener):
+        link.keep({"run": "job-2.1"})
+        link.keep({"stop": "job-2.1"})
+        assert link.next_order() == {"run": "job-2.1"}
+        assert link.take_kept() == [{"stop": "job-2.1"}]
+        assert link.take_kept() == []
     assert link.next_order() is None
+
+
+def test_what_is_said_right_after_an_order_is_for_its_run(
+    link: Link, listener: socket.socket
+) -> None:
+    """Promise 14: a cancel that arrives together with the order must not be lost."""
+    messages: list[Message] = [
+        {"recorded": "job-1.1", "discard": False},  # old news
+        {"run": "job-2.1"},
+        {"watch": "job-2.1", "after": 0},
+        {"stop": "job-2.1", "cause": "cancel"},
+    ]
+    with dialled(link, listener) as line:
+        line.sendall(b"".join(map(encode, messages)))
+        assert link.next_order() == messages[1]
+        assert link.take_kept() == messages[2:]
