@@ -126,11 +126,37 @@ class Caller:
         return metrics
 
 
+class Gate:
+    """Something that jobs wait for, without a turn of the processor, until the test opens it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        os.mkfifo(path)
+
+    @property
+    def wait(self) -> str:
+        """A shell line that ends once the gate is open: there is somebody who writes the FIFO."""
+        return f": < {self._path}"
+
+    def open(self) -> None:
+        """Let everybody through, now and later."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_RDWR)
+
+    def close(self) -> None:
+        """Forget about it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
 class Daemon(Caller):
     """The daemon of a state directory, one process after another, and a client of it."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
+        self.gate = Gate(home / "gate")
         self._process: ForkServerProcess | None = None
 
     @property
@@ -206,4 +232,5 @@ def killable(home: Path, serve: Serve | None = None, **settings: Any) -> Iterato
         if daemon.is_alive:
             daemon.kill()
         daemon.hang_up()
+        daemon.gate.close()
         end_everything(home)

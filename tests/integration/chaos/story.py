@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from console_automation.frontends.launch import DaemonUnavailable
-from tests.integration.daemons import Caller
+from tests.integration.daemons import Caller, Gate
 from tests.waiting import until_now
 
 T = TypeVar("T")
@@ -57,19 +57,18 @@ class Client:
         return self.caller.home / f"{key}.notes"
 
 
-def tell(client: Client, gate: Path) -> None:
+def tell(client: Client, gate: Gate) -> None:
     """Live through the story and check at every turn what has been promised.
 
     Wants a daemon that runs three jobs at once.
     """
-    gated = f"while [ ! -e {gate} ]; do sleep 0.01; done"
-    first = client.submit("first", f"{gated}; echo out")
+    first = client.submit("first", f"{gate.wait}; echo out")
     second = client.submit("second", "echo out; exit 42", dependsOn=[first])
     retried = client.submit("retried", "echo out; exit 3", retry={"maxAttempts": 2, "backoffMs": 1})
     long = client.submit("long", "exec sleep 1000")
     assert _verdict(client.over(retried)) == ("failed", 3, 2)
     client.insist(client.caller.running, long)
-    gate.touch()
+    gate.open()
     assert _verdict(client.over(first)) == ("completed", 0, 1)
     assert _verdict(client.over(second)) == ("failed", 42, 1)
     client.cancel(long)

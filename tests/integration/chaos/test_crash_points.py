@@ -55,7 +55,7 @@ def live_through(home: Path, points: list[str]) -> set[str]:
         daemon.start(next_one())
 
     with killable(home, next_one(), max_concurrent_jobs=3) as daemon:
-        story.tell(story.Client(daemon, revive), home / "gate")
+        story.tell(story.Client(daemon, revive), daemon.gate)
         assert not points, "the story was over before a daemon died"
         story.nothing_kept(home / "runs")
     return set(passed.read_text().splitlines())
