@@ -71,7 +71,10 @@ def find_program(program: str, *, cwd: str, path: str | None) -> str:
         candidates = [os.path.join(cwd, program)]
     else:
         folders = (os.defpath if path is None else path).split(os.pathsep)
-        candidates = [os.path.join(cwd, folder, program) for folder in folders]
+        candidates = [
+            f"{folder if folder.startswith('/') else os.path.join(cwd, folder)}/{program}"
+            for folder in folders
+        ]
     for candidate in candidates:
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return candidate
@@ -99,6 +102,9 @@ def inherited(environment: Mapping[str, str], allowed: str) -> dict[str, str]:
 
 
 def _check_size(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    characters = sum(map(len, (*argv, *environment, *environment.values())))
+    if characters * 4 < _LONGEST_ARGUMENT // 2:
+        return  # far from any limit, in whatever encoding
     sizes = [len(os.fsencode(argument)) + 1 for argument in argv]
     sizes += [len(os.fsencode(f"{name}={value}")) + 1 for name, value in environment.items()]
     if max(sizes) > _LONGEST_ARGUMENT or sum(sizes) > _LONGEST_ARGV:

@@ -102,7 +102,9 @@ class RunOptions(Request):
     """Options of everything that runs a command."""
 
     working_directory: Text | None = Field(None, description="Absolute. Default: the client's.")
-    environment: Variables = Field({}, description="Added to the client's PATH, HOME, LANG, ...")
+    environment: Variables = Field(
+        default_factory=dict, description="Added to the client's PATH, HOME, LANG, ..."
+    )
     shell: bool | None = Field(
         None, description="Force a shell, or none. Default: a shell unless command is one word."
     )
@@ -121,7 +123,7 @@ class ExecuteOptions(RunOptions):
         None, description="ms of silence until it is ended."
     )
     priority: int = Field(5, ge=1, le=10, description="Higher runs first.")
-    tags: Pairs = {}
+    tags: Pairs = Field(default_factory=dict)
     keep_stdin: bool = Field(False, description="Keep stdin open for console_send_job_input.")
     merge_stderr: bool = False
     idempotency_key: Name | None = Field(
@@ -136,7 +138,9 @@ class ExecuteOptions(RunOptions):
     )
     retry: Retry | None = None
     depends_on: list[JobId] = Field(
-        [], max_length=100, description="Jobs that must complete before it starts."
+        default_factory=list,
+        max_length=100,
+        description="Jobs that must complete before it starts.",
     )
     wait_ms: Milliseconds = Field(0, description="Wait this long for its end (45000 at most).")
 
@@ -222,7 +226,7 @@ class ListOptions(Request):
     status: Status | None = Field(None, strict=False)
     session_id: Name | None = None
     name: Name | None = None
-    tags: Pairs = {}
+    tags: Pairs = Field(default_factory=dict)
     limit: int = Field(50, ge=1, le=1_000)
     cursor: JobId | None = Field(None, description="nextCursor of the page before.")
 
