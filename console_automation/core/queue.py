@@ -7,8 +7,8 @@ costs O(log n) in the number of waiting jobs.
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
@@ -21,8 +21,9 @@ class Hindrance(StrEnum):
     SESSION_CAP = "session_cap"  #: as many jobs of its session run as may
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Place:
+class _Place(NamedTuple):
+    """Where a job stands. A tuple, because queues compare places all the time."""
+
     rank: int  #: minus the priority, so that a higher priority sorts first
     order: int
     job_id: str
