@@ -23,7 +23,7 @@ class MemoryHost:
         self.discarded: list[str] = []
         self._observer: RunObserver
         self._live: dict[str, Job] = {}
-        self._ended: dict[str, Exit] = {}
+        self._over: dict[str, RunFacts] = {}  #: what there is to find of runs that are not live
         self._news: dict[str, asyncio.Event] = {}
 
     async def open(self, observer: RunObserver) -> None:
@@ -34,8 +34,9 @@ class MemoryHost:
         """Let go of all runs; live ones go on."""
 
     def start(self, run_id: str, job: Job) -> None:
-        """Begin a run, at most once per id."""
+        """Begin a run; one that has been begun or fenced before is only looked into."""
         if run_id in self.begun:
+            self.adopt(run_id)
             return
         if self.refusal is not None:
             loop = asyncio.get_running_loop()
@@ -78,7 +79,7 @@ class MemoryHost:
             ended_at=2.0,
             output=output or before,
         )
-        self._ended[run_id] = exit
+        self._over[run_id] = RunFacts(hold=Hold.NOBODY, started=True, exit=exit)
         self._news[run_id].set()
         self._observer.run_exited(run_id, exit)
 
@@ -86,18 +87,18 @@ class MemoryHost:
         """Have a run's shim die."""
         del self._live[run_id]
         self._news[run_id].set()
-        self._observer.run_found(run_id, RunFacts(hold=Hold.NOBODY, started=True))
+        self._over[run_id] = RunFacts(hold=Hold.NOBODY, started=True)
+        self._observer.run_found(run_id, self._over[run_id])
 
     def adopt(self, run_id: str) -> None:
-        """Take up a run of an earlier process: there is none, unless it is this very object's."""
-        if run_id in self._ended:
-            facts = RunFacts(hold=Hold.NOBODY, started=True, exit=self._ended[run_id])
-        elif run_id in self._live:
+        """Take up a live run of this very object, or tell what is left of it; fence off any other."""
+        if run_id in self._live:
             return
-        else:
-            facts = RunFacts(hold=Hold.FENCED)
+        if run_id not in self._over:
             self.begun.append(run_id)
-        asyncio.get_running_loop().call_soon(self._observer.run_found, run_id, facts)
+            self._over[run_id] = RunFacts(hold=Hold.FENCED)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._observer.run_found, run_id, self._over[run_id])
 
     def stop(self, run_id: str, *, signal: int, grace: float) -> None:
         """End a run."""

@@ -328,6 +328,8 @@ async def test_while_another_program_locks_it_jobs_go_on_and_nothing_is_lost(
             let_go()
         kept = await until(lambda: _ended(manager.ledger.store, job_id))
         assert (kept.status, kept.exit and kept.exit.code) == (Status.FAILED, 7)
+        told = [each.event for each in await manager.ledger.store.journal(job_id)]
+        assert told == ["Submitted", "Picked", "Started", "Exited"]
         assert await app.start_background_job("true")
 
 
