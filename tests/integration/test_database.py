@@ -319,6 +319,7 @@ async def test_while_another_program_locks_it_jobs_go_on_and_nothing_is_lost(
         manager = app.engine.jobs
         line = f"while ! [ -e {go_on} ]; do sleep 0.01; done; exit 7"
         job_id = await app.start_background_job(line)
+        await until(lambda: (held := manager.ledger.active(job_id)) and held.pid, "its start")
         with locked(home, "BEGIN IMMEDIATE") as let_go:
             go_on.touch()
             with pytest.raises(Unavailable, match="locked by another program"):
