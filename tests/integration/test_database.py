@@ -321,10 +321,10 @@ async def test_while_another_program_locks_it_jobs_go_on_and_nothing_is_lost(
         job_id = await app.start_background_job(line)
         await until(lambda: (held := manager.ledger.active(job_id)) and held.pid, "its start")
         with locked(home, "BEGIN IMMEDIATE") as let_go:
-            go_on.touch()
             with pytest.raises(Unavailable, match="locked by another program"):
                 await asyncio.wait_for(app.start_background_job("true"), PATIENCE)
             assert (await app.get_background_job_status(job_id))["status"] == "running"
+            go_on.touch()
             await until(lambda: (held := manager.ledger.active(job_id)) and held.is_terminal)
             let_go()
         kept = await until(lambda: _ended(manager.ledger.store, job_id))
