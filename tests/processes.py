@@ -3,12 +3,14 @@
 import fcntl
 import json
 import os
+import re
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 _marks = count(os.getpid() * 1000)
+_MARK = re.compile(rb"1000\.[0-9]+")
 
 
 def new_mark() -> str:
@@ -28,16 +30,20 @@ def parent_of(pid: int) -> int:
     return int(seen[1])
 
 
+def census() -> dict[str, list[int]]:
+    """Return the live processes that have a mark in their arguments or environment, by mark."""
+    found: dict[str, list[int]] = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        seen = _content(f"/proc/{pid}/cmdline") + _content(f"/proc/{pid}/environ")
+        for mark in set(_MARK.findall(seen)):
+            if is_alive(int(pid)):
+                found.setdefault(mark.decode(), []).append(int(pid))
+    return found
+
+
 def bearing(mark: str) -> list[int]:
-    """Return the live processes that have the mark in their arguments or their environment."""
-    wanted = mark.encode()
-    return [
-        int(pid)
-        for pid in os.listdir("/proc")
-        if pid.isdigit()
-        and any(wanted in _content(f"/proc/{pid}/{name}") for name in ("cmdline", "environ"))
-        and is_alive(int(pid))
-    ]
+    """Return the live processes that have the mark in their arguments or environment."""
+    return census().get(mark, [])
 
 
 def is_held(path: str) -> bool:

@@ -1,0 +1,225 @@
+"""Promises 14 and 15: whatever shape a command has and however it is ended, nothing of it is left.
+
+Every process of a shape bears its mark, a number, in its arguments; the environment may be emptied.
+As soon as a job's end can be seen, no process with its mark may be alive, and every bystander must.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console_automation.adapters.sweep import VARIABLE
+from console_automation.app import App, open_app
+from console_automation.config import Settings
+from tests.conftest import CALM
+from tests.integration import portable_launcher
+from tests.processes import census, is_alive, is_held, new_mark
+from tests.waiting import PATIENCE, until
+
+WAIT_MS = PATIENCE * 1000
+DEADLINE_MS = 1000
+
+RUNNER = """
+import fcntl, os, sys, time
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+while True:
+    if os.fork(): os._exit(0)
+    time.sleep(0.002)
+"""
+
+#: Shell lines by shape, with the number of processes that come to bear the mark.
+IN_THE_GROUP = {
+    "plain": ("exec sleep {mark}", 1),
+    "sequence": ("sleep {mark}; sleep {mark}", 2),
+    "pipeline": ("sleep {mark} | sleep {mark} | sleep {mark}", 4),
+    "bash -c": ("bash -c 'sleep {mark}; true'; true", 3),
+    "background child": ("sleep {mark} & sleep {mark} & wait", 3),
+    "orphan": ("(sleep {mark} &); sleep {mark}", 3),
+    "nohup": ("nohup sleep {mark} & wait", 2),
+    "deaf": ("trap '' TERM HUP INT; sleep {mark}; sleep {mark}; sleep {mark}", 2),
+    "stopped": ("sleep {mark} & kill -STOP $!; kill -STOP $$; sleep {mark}", 2),
+    "many": ("for i in 1 2 3 4 5 6 7 8 9 10; do sleep {mark} & done; wait", 11),
+}
+OUTSIDE = {
+    "timeout": ("timeout 100 sleep {mark}; true", 3),
+    "own session": ("setsid sleep {mark} & wait", 2),
+    "double fork": ("(setsid sh -c 'sleep {mark} & sleep {mark}' &); sleep {mark}", 5),
+    "hidden daemon": ("(setsid env -i sleep {mark} <&- >&- 2>&- &); sleep {mark}", 3),
+    "deaf and stopped": ("setsid sh -c 'trap \"\" TERM; kill -STOP $$' {mark} & wait", 2),
+}
+EVERYWHERE = IN_THE_GROUP | OUTSIDE
+
+
+def stranger(mark: str, run_id: str) -> subprocess.Popen[bytes]:
+    """Start a process that looks much like one of a run, but is not."""
+    return subprocess.Popen(["sleep", mark], env={**os.environ, VARIABLE: run_id})
+
+
+@dataclass
+class Zoo:
+    """A job of every shape, and bystanders of whom nobody may take notice."""
+
+    app: App
+    shapes: Mapping[str, tuple[str, int]]
+    marks: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
+    bystanders: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    async def fill(self, **options: Any) -> None:
+        """Start a job of every shape, and a stranger that does the same as one of their processes."""
+        for name, (text, _) in self.shapes.items():
+            mark = self.marks[name] = new_mark()
+            script = text.format(mark=mark)
+            job_id = await self.app.start_background_job("sh", ["-c", script], **options)
+            self.jobs[name] = job_id
+            self.bystanders.append(stranger(mark, f"{job_id}.10"))
+
+    async def until_grown(self) -> None:
+        """Return when every shape has all its processes."""
+        await until(lambda: not self._small(), "all shapes to have their processes")
+
+    def _small(self) -> list[str]:
+        alive = self.alive()
+        return [n for n, (_, count) in self.shapes.items() if len(alive.get(n, ())) < count]
+
+    def alive(self) -> dict[str, list[int]]:
+        """Return the live processes of each shape."""
+        strangers = {each.pid for each in self.bystanders}
+        found = census()
+        pids = {n: set(found.get(mark, ())) - strangers for n, mark in self.marks.items()}
+        return {name: sorted(left) for name, left in pids.items() if left}
+
+    async def ends(self) -> dict[str, tuple[str, str | None]]:
+        """Return status and reason of each job, having looked for survivors at the moment it ended."""
+
+        async def end(name: str) -> tuple[str, tuple[str, str | None]]:
+            job = await self.app.get_background_job_status(self.jobs[name], wait_ms=WAIT_MS)
+            assert name not in self.alive(), f"{name} is {job['status']}, but still alive"
+            return name, (job["status"], job.get("reason"))
+
+        return dict(await asyncio.gather(*map(end, self.shapes)))
+
+
+@pytest.fixture
+def zoos() -> Iterator[list[Zoo]]:
+    """Those that were opened: their bystanders must have lived through it all."""
+    opened: list[Zoo] = []
+    yield opened
+    for zoo in opened:
+        lived = [each.poll() is None for each in zoo.bystanders]
+        for each in zoo.bystanders:
+            each.kill()
+            each.wait()
+        for pids in zoo.alive().values():
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+        assert all(lived), "a bystander was hit"
+
+
+async def cancel(zoo: Zoo) -> None:
+    await asyncio.gather(
+        *(zoo.app.call("console_cancel_job", jobId=job_id) for job_id in zoo.jobs.values())
+    )
+
+
+async def stop_the_daemon(zoo: Zoo) -> None:
+    await zoo.app.engine.jobs.stop_all(grace=0.2)
+
+
+async def wait(zoo: Zoo) -> None:
+    """The deadline ends them."""
+
+
+WAYS: dict[str, tuple[dict[str, Any], Callable[[Zoo], Awaitable[None]], tuple[str, str]]] = {
+    "cancel": ({}, cancel, ("cancelled", "cancelled")),
+    "stopping the daemon": ({}, stop_the_daemon, ("cancelled", "cancelled")),
+    "timeout": ({"timeout": DEADLINE_MS}, wait, ("failed", "timeout")),
+    "idle timeout": ({"idle_timeout": DEADLINE_MS}, wait, ("failed", "idle_timeout")),
+}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(**CALM, max_concurrent_jobs=100, kill_grace_ms=200)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_nothing_of_a_job_is_left(app: App, zoos: list[Zoo], way: str) -> None:
+    options, end, expected = WAYS[way]
+    zoo = Zoo(app, EVERYWHERE)
+    zoos.append(zoo)
+    await zoo.fill(**options)
+    if end is not wait:
+        await zoo.until_grown()
+    await end(zoo)
+    assert await zoo.ends() == dict.fromkeys(EVERYWHERE, expected)
+
+
+@pytest.mark.parametrize("way", ["cancel", "timeout"])
+async def test_nothing_in_its_group_is_left_where_there_are_no_subreapers(
+    home: Path, settings: Settings, zoos: list[Zoo], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The portable promise; what leaves the group is out of reach there, as the documents say."""
+    monkeypatch.setattr("console_automation.shim.launcher.__file__", portable_launcher.__file__)
+    options, end, expected = WAYS[way]
+    async with open_app(home, settings) as app:
+        zoo = Zoo(app, IN_THE_GROUP)
+        zoos.append(zoo)
+        await zoo.fill(**options)
+        if end is not wait:
+            await zoo.until_grown()
+        await end(zoo)
+        assert await zoo.ends() == dict.fromkeys(IN_THE_GROUP, expected)
+
+
+@pytest.mark.parametrize("way", ["cancel", "timeout"])
+async def test_a_runner_does_not_get_away(app: App, tmp_path: Path, way: str) -> None:
+    """A process that forks and exits every two milliseconds; the lock it holds tells that it lives."""
+    options, _, (status, _) = WAYS[way]
+    lock = str(tmp_path / "lock")
+    args = ["-c", f"{sys.executable} -I -S -c '{RUNNER}' {lock}; sleep 1000"]
+    job_id = await app.start_background_job("sh", args, **options)
+    if way == "cancel":
+        await until(lambda: is_held(lock))
+        await app.call("console_cancel_job", jobId=job_id)
+    job = await app.get_background_job_status(job_id, wait_ms=WAIT_MS)
+    assert (job["status"], is_held(lock)) == (status, False)
+
+
+async def test_ending_one_job_leaves_another_alone(app: App) -> None:
+    """Promise 15: two jobs of one session with the very same command."""
+    job_ids = [await app.start_background_job("sleep 1000 & wait") for _ in range(2)]
+    await until(lambda: all_begun(app, job_ids))
+    await app.call("console_cancel_job", jobId=job_ids[0], signal="SIGKILL")
+    other = await app.get_background_job_status(job_ids[1])
+    assert (other["status"], is_alive(other["pid"])) == ("running", True)
+    await app.call("console_cancel_job", jobId=job_ids[1])
+
+
+async def all_begun(app: App, job_ids: list[str]) -> bool:
+    return all(["pid" in await app.get_background_job_status(job_id) for job_id in job_ids])
+
+
+async def test_the_signal_that_was_asked_for_comes_first(app: App) -> None:
+    """It reaches the whole tree; whoever handles it in time may end its own way."""
+    script = "trap 'echo usr1; exit 5' USR1; echo on; while :; do sleep 0.01; done"
+    job_id = await app.start_background_job(script)
+    await until(lambda: has_printed(app, job_id))
+    await app.call("console_cancel_job", jobId=job_id, signal="SIGUSR1", graceMs=WAIT_MS)
+    job = await app.get_background_job_status(job_id)
+    page = await app.get_background_job_output(job_id, stream="stdout")
+    assert (job["status"], job["exitCode"]) == ("cancelled", 5)
+    assert "".join(chunk["content"] for chunk in page["output"]) == "on\nusr1\n"
+
+
+async def has_printed(app: App, job_id: str) -> bool:
+    return bool((await app.get_background_job_output(job_id))["output"])
