@@ -294,7 +294,11 @@ class Run:
     def _end(self) -> None:
         """Complete the output, then record the exit, then tell."""
         for fd in list(self.streams):
-            while fd in self.streams and select.select([fd], [], [], 0)[0]:
+            # Whoever was let be may print for ever: what the pipe held at the end is read, no more.
+            enough = NEVER if self.processes.left_nothing else self.capture.printed + PIPE_SIZE
+            while fd in self.streams and self.capture.printed < enough:
+                if not select.select([fd], [], [], 0)[0]:
+                    break
                 self._read(fd)
             if fd in self.streams and not self.processes.left_alone:
                 os.close(fd)
