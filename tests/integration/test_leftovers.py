@@ -32,7 +32,7 @@ async def run(app: App, script: str, **options: Any) -> dict[str, Any]:
 
 
 async def printed(app: App, job: dict[str, Any]) -> str:
-    page = await app.get_background_job_output(job["id"])
+    page = await app.get_background_job_output(job["id"], stream="stdout")
     return "".join(chunk["content"] for chunk in page["output"])
 
 
