@@ -89,7 +89,9 @@ class JobManager:
         jobs = await self.ledger.open()
         await self.host.open(self.observer)
         for job in jobs:
-            self._take_up(job)
+            current = self.ledger.active(job.id)  # runs may have ended while the host opened
+            if current:
+                self._take_up(current)
         for job in jobs:
             if job.phase is Phase.BLOCKED:
                 await self._look_at_needs(job)

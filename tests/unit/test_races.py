@@ -14,7 +14,8 @@ from console_automation.core.retry import RetryPolicy
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.retention import Retention
 from console_automation.errors import StoreFull
-from tests.builders import script, spec
+from console_automation.ports import RunObserver
+from tests.builders import exit_of, script, spec
 from tests.conftest import Build
 from tests.waiting import PATIENCE, until
 
@@ -176,3 +177,22 @@ async def test_output_goes_before_the_record_so_that_no_crash_leaves_it_without_
     assert host_of(manager).discarded == [f"{job.id}.1"]
     store.let_go()
     assert await cleaning == 1
+
+
+async def test_a_run_that_ends_while_the_host_opens_keeps_no_slot(build: Build) -> None:
+    """Its shim dials in before the jobs have been taken up."""
+
+    class EagerHost(MemoryHost):
+        async def open(self, observer: RunObserver) -> None:
+            await super().open(observer)
+            observer.run_exited(f"{job.id}.1", exit_of(7))
+            await settled()
+
+    store = MemoryStore()
+    before = await build(store=store)
+    job = await before.submit(spec(script("sleep")))
+    await until(lambda: host_of(before).begun)
+    after = await build(store=store, host=EagerHost(), max_concurrent_jobs=1)
+    assert (await over(after, job)).exit == exit_of(7)
+    assert after.dispatcher.queue.live == 0
+    assert (await over(after, await after.submit(spec(script("exit 0"))))).exit
