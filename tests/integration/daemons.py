@@ -203,6 +203,19 @@ class Daemon(Caller):
         (launcher,) = psutil.Process(self.pid).children()
         return launcher
 
+    def shims(self) -> list[psutil.Process]:
+        """Return the shims of this and of earlier daemons, idle or not."""
+        everyone = psutil.process_iter(["name"])
+        named = [each for each in everyone if each.info["name"] == "console-shim"]
+        return [each for each in named if any(str(self.home) in word for word in _words(each))]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
 
 def serve_as_installed(home: Path) -> int:
     """Run a daemon in this process, as the command line does for one that nobody watches."""

@@ -6,13 +6,17 @@ Promises 1 to 5 at moments that nobody has thought of: the seeds are fixed, the 
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.integration.chaos.story import Client
-from tests.integration.daemons import Caller, killable
+from tests.integration.daemons import Caller, Daemon, killable
+from tests.processes import bearing
 from tests.waiting import until_now
 
 ROUNDS = 12
@@ -33,6 +37,11 @@ COMMANDS: dict[str, tuple[str, dict[str, Any], tuple[str, int | None, str, int]]
 }
 
 
+def mark_of(home: Path) -> str:
+    """What every process of every job has in its environment."""
+    return f"stream of {home}"
+
+
 class Stream(threading.Thread):
     """A client that submits one job after another until it is told to stop."""
 
@@ -43,6 +52,7 @@ class Stream(threading.Thread):
         self.stopping = threading.Event()
         self.failure: BaseException | None = None
         self._chance = chance
+        self._marked = {"environment": {"MARK": mark_of(home)}, "mergeStderr": True}
 
     def run(self) -> None:
         try:
@@ -50,7 +60,7 @@ class Stream(threading.Thread):
                 kind = self._chance.choice(list(COMMANDS))
                 line, options, _ = COMMANDS[kind]
                 key = f"{kind}-{self.name}-{len(self.client.acknowledged)}"
-                job_id = self.client.submit(key, line, mergeStderr=True, **options)
+                job_id = self.client.submit(key, line, **self._marked, **options)
                 if kind == "endless":
                     self.client.insist(self.caller.running, job_id)
                     self.client.cancel(job_id)
@@ -60,27 +70,51 @@ class Stream(threading.Thread):
             self.caller.hang_up()
 
 
-@pytest.mark.parametrize("seed", [2, 11])
-def test_whatever_moment_the_daemon_is_killed_at_every_promise_is_kept(
-    home: Path, seed: int
-) -> None:
-    chance = random.Random(seed)
-    with killable(home, max_concurrent_jobs=6) as daemon:
-        streams = [Stream(home, str(n), random.Random(chance.random())) for n in range(CLIENTS)]
-        for stream in streams:
-            stream.start()
-        for _ in range(ROUNDS):
-            time.sleep(chance.uniform(0, LONGEST_LIFE))
-            daemon.restart()
+def kill_launcher(daemon: Daemon) -> None:
+    for launcher in psutil.Process(daemon.pid).children():  # none while the next one is started
+        with suppress(psutil.NoSuchProcess):
+            launcher.kill()
+
+
+def kill_a_shim(daemon: Daemon, chance: random.Random) -> None:
+    with suppress(psutil.NoSuchProcess, IndexError):
+        chance.choice(daemon.shims()).kill()
+
+
+@contextmanager
+def streaming(home: Path, chance: random.Random) -> Iterator[list[Client]]:
+    """Have clients submit until the context is left, and every call of theirs is answered then."""
+    streams = [Stream(home, str(n), random.Random(chance.random())) for n in range(CLIENTS)]
+    for stream in streams:
+        stream.start()
+    try:
+        yield [stream.client for stream in streams]
+    finally:
         for stream in streams:
             stream.stopping.set()
         for stream in streams:
             stream.join()
-            assert stream.failure is None, stream.failure
-            for key, job_id in stream.client.acknowledged.items():
-                check(daemon, stream.client, key, job_id)
-        acknowledged = sum(len(stream.client.acknowledged) for stream in streams)
-        assert daemon.metrics()["totalJobs"] == acknowledged
+    for stream in streams:
+        assert stream.failure is None, stream.failure
+
+
+@pytest.mark.parametrize("seed", [2, 11])
+def test_whatever_dies_at_whatever_moment_every_promise_is_kept(home: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    with killable(home, max_concurrent_jobs=6) as daemon:
+        with streaming(home, chance) as clients:
+            for _ in range(ROUNDS):
+                time.sleep(chance.uniform(0, LONGEST_LIFE))
+                if chance.random() < 0.4:
+                    kill_launcher(daemon)
+                if chance.random() < 0.8:
+                    daemon.restart()
+        for client in clients:
+            for key, job_id in client.acknowledged.items():
+                check(daemon, client, key, job_id)
+        metrics = daemon.metrics()
+        assert metrics["totalJobs"] == sum(len(client.acknowledged) for client in clients)
+        assert metrics["concurrency"]["current"] == 0
 
 
 def check(daemon: Caller, client: Client, key: str, job_id: str) -> None:
@@ -91,3 +125,27 @@ def check(daemon: Caller, client: Client, key: str, job_id: str) -> None:
     assert daemon.output(job_id) == output, job
     begun = client.runs_of(key)
     assert len(begun) == begun.total() == attempts, (job, begun)
+
+
+def test_when_shims_die_as_well_a_job_is_what_it_should_be_or_said_to_be_interrupted(
+    home: Path,
+) -> None:
+    """Promise 6: and what an interrupted run has started is not left running."""
+    chance = random.Random(5)
+    with killable(home, max_concurrent_jobs=6) as daemon:
+        with streaming(home, chance) as clients:
+            for _ in range(ROUNDS):
+                time.sleep(chance.uniform(0, LONGEST_LIFE))
+                kill_a_shim(daemon, chance)
+                if chance.random() < 0.5:
+                    daemon.restart()
+        for client in clients:
+            for key, job_id in client.acknowledged.items():
+                status, code, _, attempts = COMMANDS[key.partition("-")[0]][2]
+                job = daemon.over(job_id)
+                expected = {(status, code, attempts), ("interrupted", None, job["attempt"])}
+                assert (job["status"], job["exitCode"], job["attempt"]) in expected, job
+                begun = client.runs_of(key)
+                assert begun.total() == len(begun) <= job["attempt"], (job, begun)
+        assert daemon.metrics()["concurrency"]["current"] == 0
+        until_now(lambda: not bearing(mark_of(home)), "the end of every process")
