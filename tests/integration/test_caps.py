@@ -115,6 +115,12 @@ def test_priority_first_then_first_come_first_served_and_a_restart_keeps_the_ord
         assert (home / "order").read_text().split() == [str(number) for number in expected]
 
 
+def test_jobs_of_the_same_millisecond_are_ordered_by_their_ids_as_they_came() -> None:
+    """After a restart the ids are all that is left of who came first."""
+    ids = [app.new_job_id() for _ in range(10_000)]
+    assert ids == sorted(set(ids))
+
+
 def test_a_session_at_its_cap_holds_back_nobody_else_and_says_what_it_waits_for(
     home: Path,
 ) -> None:
