@@ -41,8 +41,9 @@ class StateDirectory:
         except OSError:
             holder = os.pread(fd, 4096, 0).decode("utf-8", "replace").strip()
             os.close(fd)
+            who = f" ({holder})" if holder else ""  # it may not have come to say so yet
             raise Unavailable(
-                f"{self.home} is in use by another process ({holder}). Talk to that daemon, stop it"
+                f"{self.home} is in use by another process{who}. Talk to that daemon, stop it"
                 " with `console-automation daemon stop`, or set CONSOLE_AUTOMATION_HOME to another"
                 " directory."
             ) from None
