@@ -53,6 +53,9 @@ def last_lines(chunks: Iterable[Chunk], count: int) -> tuple[Chunk, ...]:
     return tuple(reversed(kept))
 
 
+LONGEST_LINE = 12_288  #: bytes; one chunk more makes a piece of a line that is even longer
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A whole line of one stream, with the chunk it began in."""
@@ -64,10 +67,16 @@ class Line:
 
 
 def lines_of(chunks: Iterable[Chunk]) -> Iterator[Line]:
-    """Yield the lines of both streams in the order of their ends; what has no end comes last."""
+    """Yield the lines of both streams in the order of their ends; what has no end comes last.
+
+    A line that is longer than anybody reads comes in pieces.
+    """
     open_lines: dict[str, tuple[Chunk, bytes]] = {}
     for chunk in chunks:
         first, rest = open_lines.pop(chunk.stream, (chunk, b""))
+        if len(rest) > LONGEST_LINE:
+            yield _line(first, rest)
+            first, rest = chunk, b""
         *whole, rest = (rest + chunk.data).split(b"\n")
         for text in whole:
             yield _line(first, text)

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import re2
@@ -16,7 +17,9 @@ from console_automation.ports import OutputLog
 
 _INLINE_BYTES = 1 << 17  # reading this much from the page cache is cheaper than a thread
 _SCAN_BYTES = 32 << 20  # the most that one call searches
+_SCAN_SECONDS = 2.0  # and the longest, give or take a line
 _PATTERN_MEMORY = 8 << 20
+_PATTERN_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,40 +124,56 @@ class OutputReader:
             max_chunks=_SCAN_BYTES,
             stream=query.stream,
         )
-        lines = list(
-            output.grep(
-                output.lines_of(scanned.chunks),
-                matches,
-                invert=query.invert,
-                context=query.context,
-            )
-        )
+        scan = _Scan(output.lines_of(scanned.chunks), query.since)
+        found = output.grep(scan, matches, invert=query.invert, context=query.context)
         if query.tail is not None or query.latest:
-            lines = lines[-(query.tail or query.max_chunks) :]
-        kept = list(_fitting(lines, query))
-        if len(kept) == len(lines):
-            return _with(scanned, [_chunk(line) for line in kept], scanned.next_since)
-        cursor = max(query.since, kept[-1].sequence)
-        page = _with(scanned, [_chunk(line) for line in kept], cursor)
+            found = iter(deque(found, maxlen=query.tail or query.max_chunks))
+        kept, is_all = _fitting(found, query)
+        cursor, has_more = scanned.next_since, scanned.has_more
+        if not is_all:
+            cursor, has_more = max(query.since, kept[-1].sequence), True
+        elif not scan.is_whole:
+            cursor, has_more = scan.reached, True
         return Page(
-            chunks=page.chunks,
+            chunks=tuple(map(_chunk, kept)),
             next_since=cursor,
-            has_more=True,
-            first_available=page.first_available,
+            has_more=has_more,
+            first_available=scanned.first_available,
         )
 
 
-def _fitting(lines: Iterable[Line], query: OutputQuery) -> Iterable[Line]:
-    """Yield the lines that fit into the page, whole chunks of them, at least one line."""
+class _Scan:
+    """The lines that begin after a cursor, as many as there is time for, whole chunks of them."""
+
+    def __init__(self, lines: Iterable[Line], since: int) -> None:
+        self.reached = since  #: the last chunk whose lines have been looked at
+        self.is_whole = True
+        self._lines = lines
+        self._limit = time.monotonic() + _SCAN_SECONDS
+
+    def __iter__(self) -> Iterator[Line]:
+        begun = False
+        for line in self._lines:
+            if line.sequence > self.reached:
+                if begun and time.monotonic() > self._limit:
+                    self.is_whole = False
+                    return
+                self.reached = line.sequence
+                begun = True
+            yield line
+
+
+def _fitting(lines: Iterable[Line], query: OutputQuery) -> tuple[list[Line], bool]:
+    """Return the lines that fit into the page, whole chunks of them, and whether these are all."""
     size = 0
     kept: list[Line] = []
     for line in lines:
         size += len(line.text) + 1
         full = size > query.max_bytes or len(kept) >= query.max_chunks
         if kept and full and line.sequence > kept[-1].sequence:
-            break
+            return kept, False
         kept.append(line)
-    return kept
+    return kept, True
 
 
 def _chunk(line: Line) -> Chunk:
@@ -171,7 +190,11 @@ def _with(page: Page, chunks: Iterable[Chunk], cursor: int) -> Page:
 
 
 def _matcher(query: OutputQuery) -> Callable[[str], bool] | None:
-    """Return the pattern as a test of a line. RE2 takes linear time, whatever the pattern."""
+    """Return the pattern as a test of a line.
+
+    RE2 takes linear time, whatever the pattern. Bounds on the pattern, the line and the whole search
+    keep the constant small as well.
+    """
     if query.grep is None:
         return None
     options = re2.Options()
@@ -186,4 +209,10 @@ def _matcher(query: OutputQuery) -> Callable[[str], bool] | None:
             f"options.grep: {reason}. Patterns are RE2: no look-around and no back-references.",
             field="options.grep",
         ) from None
+    if pattern.programsize > _PATTERN_STEPS:
+        raise BadRequest(
+            f"options.grep: the pattern takes {pattern.programsize} steps for a character,"
+            f" {_PATTERN_STEPS} are allowed. Repeat less, or less wide classes.",
+            field="options.grep",
+        )
     return lambda text: pattern.search(text) is not None

@@ -15,9 +15,14 @@ import socket
 import sys
 import time
 
+from console_automation.frontends.handshake import LONGEST_LINE
 from console_automation.frontends.launch import DaemonUnavailable, connect
 
-_ID = re.compile(rb'\{"jsonrpc":"2\.0","id":(-?\d+|"(?:[^"\\]|\\.)*"),')
+_KEY = rb'(-?\d+|"(?:[^"\\]|\\.)*")'
+_ID = re.compile(rb'\{"jsonrpc":"2\.0","id":' + _KEY + b",")
+#: where clients write the id of a request: before what may be long, or at the very end
+_EARLY_ID = re.compile(rb'\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*' + _KEY)
+_LATE_ID = re.compile(rb'"id"\s*:\s*' + _KEY + rb"\s*\}\s*\Z")
 _LOST = (
     "The server was restarted while this call was under way. Jobs are not affected: they go on and"
     " nothing is lost. Reading and waiting calls can simply be repeated; before starting a job"
@@ -25,6 +30,7 @@ _LOST = (
     " idempotencyKey."
 )
 _READ = 1 << 16
+_MARGIN = 1 << 10
 _MOST_FAILURES = 8
 
 
@@ -35,6 +41,7 @@ class Bridge:
         self._home = home
         self._line: socket.socket
         self._from_client = bytearray()
+        self._too_long = b""  #: the beginning of a line that is not passed on, while it lasts
         self._from_daemon = bytearray()
         self._open_calls: dict[bytes, str] = {}
         #: what a new daemon has to hear again: the handshake, and subscriptions by resource
@@ -58,14 +65,29 @@ class Bridge:
         if not data:
             return False
         self._from_client += data
+        if self._too_long:
+            self._skip_long_line()
         whole = self._from_client.rfind(b"\n") + 1
         if whole:
             lines = bytes(self._from_client[:whole])
             del self._from_client[:whole]
-            for line in lines.splitlines(keepends=True):
+            for line in lines[:-1].split(b"\n"):
                 self._note(line)
             self._send(lines)
+        elif len(self._from_client) > LONGEST_LINE - _READ:
+            self._too_long = bytes(self._from_client[:_MARGIN])
         return True
+
+    def _skip_long_line(self) -> None:
+        """Keep no more than the end of a line that is too long; answer it when that has come."""
+        rest, end, after = self._from_client.partition(b"\n")
+        if not end:
+            del self._from_client[:-_MARGIN]
+            return
+        found = _EARLY_ID.match(self._too_long) or _LATE_ID.search(rest[-_MARGIN:])
+        message = f"a message may have {LONGEST_LINE - _READ} bytes, this one was longer"
+        self._write(_error(found[1] if found else b"null", -32700, message))
+        self._too_long, self._from_client = b"", after
 
     def _send(self, data: bytes) -> None:
         try:
@@ -77,17 +99,19 @@ class Bridge:
         """Remember a request as under way, and what would have to be replayed."""
         try:
             message = json.loads(line)
-            method = message["method"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            method, key = message["method"], message.get("id")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return  # an answer, or nothing the daemon will take either
-        if "id" in message:
-            self._open_calls[json.dumps(message["id"]).encode()] = method
+        if isinstance(key, str | int):
+            self._open_calls[json.dumps(key).encode()] = method
         if method in ("initialize", "notifications/initialized"):
             self._replay[method] = line
-        elif method == "resources/subscribe":
-            self._replay[f"subscribe {message['params'].get('uri')}"] = line
-        elif method == "resources/unsubscribe":
-            self._replay.pop(f"subscribe {message['params'].get('uri')}", None)
+        elif method in ("resources/subscribe", "resources/unsubscribe"):
+            params = message.get("params")
+            about = f"subscribe {params.get('uri') if isinstance(params, dict) else None}"
+            self._replay.pop(about, None)
+            if method == "resources/subscribe":
+                self._replay[about] = line
 
     def _carry_down(self) -> bool:
         """Pass on what the daemon says; False when the connection is broken."""
@@ -112,7 +136,7 @@ class Bridge:
         for line in lines.splitlines(keepends=True):
             answered = _ID.match(line)
             if answered:
-                key = answered[1]
+                key = json.dumps(json.loads(answered[1])).encode()
                 self._open_calls.pop(key, None)
                 if key in self._hushed:
                     self._hushed.discard(key)
@@ -143,7 +167,7 @@ class Bridge:
                 self._hushed.add(key)
             elif method == "initialize":
                 self._open_calls[key] = method
-            self._send(line)
+            self._send(line + b"\n")
         for key, method in lost.items():
             self._write(_failure(key, method))
 
@@ -162,7 +186,7 @@ def _failure(key: bytes, method: str) -> bytes:
     """Return the answer to a call whose daemon is gone; for a tool, one that its model will read."""
     if method == "tools/call":
         error = {"success": False, "error": _LOST, "code": "UNAVAILABLE", "details": {}}
-        body = {
+        body: dict[str, object] = {
             "result": {
                 "content": [{"type": "text", "text": f"UNAVAILABLE: {_LOST}"}],
                 "structuredContent": error,
@@ -170,8 +194,15 @@ def _failure(key: bytes, method: str) -> bytes:
                 "resultType": "complete",
             }
         }
-    else:
-        body = {"error": {"code": -32603, "message": _LOST}}
+        return _answer(key, body)
+    return _error(key, -32603, _LOST)
+
+
+def _error(key: bytes, code: int, message: str) -> bytes:
+    return _answer(key, {"error": {"code": code, "message": message}})
+
+
+def _answer(key: bytes, body: "dict[str, object]") -> bytes:
     return b'{"jsonrpc":"2.0","id":' + key + b"," + json.dumps(body).encode()[1:] + b"\n"
 
 

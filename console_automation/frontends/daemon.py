@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from console_automation.config import Settings
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest, ConsoleAutomationError
-from console_automation.frontends.handshake import PROTOCOL, must_retire
-from console_automation.frontends.lines import LONGEST_LINE, LineTooLong, read_line
+from console_automation.frontends.handshake import LONGEST_LINE, PROTOCOL, must_retire
+from console_automation.frontends.lines import LineTooLong, read_line
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
 
@@ -63,7 +64,7 @@ class Daemon:
         http = None
         try:
             if self._settings.http:
-                http = await self._start_http()
+                http = self._start_http()
             server = await self._listen()
             log.info("daemon %s is ready", __version__, extra={"action": "ready"})
             _tell(ready, "ready")
@@ -74,7 +75,7 @@ class Daemon:
             server.close()
             self._socket_path().unlink(missing_ok=True)
             if http:
-                http.close()
+                await http.close()
         finally:
             await self._engine.close()
             for task in self._connections:
@@ -102,7 +103,7 @@ class Daemon:
             log.error("MCP cannot be served", exc_info=loading.exception())
             self._stop.set()
 
-    async def _start_http(self) -> Any:
+    def _start_http(self) -> Any:
         from console_automation.frontends.http import HttpServer, read_token
         from console_automation.frontends.mcp.server import McpServer
 
@@ -110,8 +111,7 @@ class Daemon:
         http = HttpServer(self._settings, read_token(self._directory.home), mcp, self._metrics)
         self.http_url = http.bind()
         log.info("serving %s", self.http_url, extra={"action": "http"})
-        task = asyncio.create_task(http.serve())
-        self._connections.add(task)
+        http.open()
         return http
 
     # -- connections -------------------------------------------------------------------------
@@ -135,11 +135,10 @@ class Daemon:
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await asyncio.wait_for(read_line(reader), _HELLO_SECONDS)
-            hello = json.loads(line or b"")
-            kind, protocol, version = hello["hello"], int(hello["protocol"]), hello["version"]
-            serve = {"mcp": self._serve_mcp, "api": self._serve_api}[kind]
-        except (LineTooLong, TimeoutError, ValueError, KeyError, TypeError, RecursionError):
+            hello = _introduced(await asyncio.wait_for(read_line(reader), _HELLO_SECONDS))
+        except (LineTooLong, TimeoutError):
+            return
+        if hello is None:
             return
         others = len(self._connections) - 1
         answer: dict[str, Any] = {
@@ -148,44 +147,49 @@ class Daemon:
             "version": __version__,
             "pid": os.getpid(),
         }
-        if must_retire(protocol, version, PROTOCOL, __version__, others=others):
+        if must_retire(hello.protocol, hello.version, PROTOCOL, __version__, others=others):
             answer |= {"ok": False, "retiring": True, "error": "making room for a newer daemon"}
             self._stop.set()
-        elif protocol != PROTOCOL:
+        elif hello.protocol != PROTOCOL:
             answer["ok"] = False
             answer["error"] = (
-                f"the running daemon is version {__version__}, this client {version} is too old for"
-                " it; upgrade the client, or stop the daemon with `console-automation daemon stop`"
+                f"the running daemon is version {__version__}, this client {hello.version} is too old"
+                " for it; upgrade the client, or stop the daemon with"
+                " `console-automation daemon stop`"
             )
         await _write(writer, answer)
         if answer["ok"]:
+            serve = self._serve_mcp if hello.kind == "mcp" else self._serve_api
             await serve(reader, writer, hello)
 
     async def _serve_mcp(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: Mapping[str, Any]
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: "_Hello"
     ) -> None:
         from console_automation.frontends.mcp.server import Caller
 
         mcp = await asyncio.shield(self._mcp)
-        caller = Caller(
-            name=f"stdio:{hello['pid']}", environment=self._inherited(hello), cwd=hello["cwd"]
-        )
+        environment = inherited(hello.environment, self._settings.environment)
+        caller = Caller(name=f"stdio:{hello.pid}", environment=environment, cwd=hello.cwd)
         await mcp.serve(reader, writer, caller)
 
     async def _serve_api(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: Mapping[str, Any]
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: "_Hello"
     ) -> None:
-        call = Call(
-            client=f"cli:{hello['pid']}", environment=self._inherited(hello), cwd=hello["cwd"]
-        )
-        while (line := await read_line(reader)) is not None:
-            request = json.loads(line)
-            await _write(writer, await self._answer(request, call))
+        environment = inherited(hello.environment, self._settings.environment)
+        call = Call(client=f"cli:{hello.pid}", environment=environment, cwd=hello.cwd)
+        while True:
+            try:
+                line = await read_line(reader)
+                if line is None:
+                    return
+                answer = await self._answer(json.loads(line), call)
+            except (LineTooLong, ValueError, RecursionError) as error:
+                answer = {"error": f"not a request: {error}"}
+            await _write(writer, answer)
 
-    def _inherited(self, hello: Mapping[str, Any]) -> dict[str, str]:
-        return inherited(hello["environment"], self._settings.environment)
-
-    async def _answer(self, request: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    async def _answer(self, request: object, call: Call) -> dict[str, Any]:
+        if not isinstance(request, dict):
+            raise ValueError("it is no object")
         match request.get("ask"):
             case "metrics":
                 return {"text": self._metrics.text().decode()}
@@ -209,6 +213,34 @@ class Daemon:
 async def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
     writer.write(json.dumps(message).encode("ascii") + b"\n")
     await writer.drain()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hello:
+    """How a client introduces itself."""
+
+    kind: str
+    protocol: int
+    version: str
+    pid: int
+    cwd: str
+    environment: dict[str, str]
+
+
+def _introduced(line: bytes | None) -> _Hello | None:
+    """Return what a connection's first line says, None when it is none of ours."""
+    try:
+        said = json.loads(line or b"")
+        return _Hello(
+            kind={"mcp": "mcp", "api": "api"}[said["hello"]],
+            protocol=int(said["protocol"]),
+            version=str(said["version"]),
+            pid=int(said["pid"]),
+            cwd=str(said["cwd"]),
+            environment={str(name): str(value) for name, value in said["environment"].items()},
+        )
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        return None
 
 
 def _is_ours(line: socket.socket) -> bool:

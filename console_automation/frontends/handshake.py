@@ -11,6 +11,7 @@ on, and the client starts the new one. An older client is told to upgrade.
 """
 
 PROTOCOL = 1
+LONGEST_LINE = 16 << 20  #: bytes; what is longer is refused
 
 
 def parse_version(text: str) -> tuple[int, ...]:

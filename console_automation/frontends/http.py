@@ -4,8 +4,11 @@ Off by default. The token is made on first use and kept in the state directory. 
 checked before anything else, so that a web page in a browser on this machine can reach nothing.
 """
 
+import asyncio
 import hmac
+import ipaddress
 import os
+import re
 import secrets
 import socket
 from pathlib import Path
@@ -21,22 +24,28 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console_automation.adapters.prometheus import Metrics
 from console_automation.config import Settings
-from console_automation.errors import Unavailable
+from console_automation.errors import BadRequest, Unavailable
 from console_automation.frontends.mcp.server import McpServer
 
+_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/]+)(?::[0-9]*)?")
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def read_token(home: Path) -> str:
-    """Return the bearer token of a state directory, making it when there is none."""
+    """Return the bearer token of a state directory, making it when there is none.
+
+    An empty file, as a crash or a full disk may leave it, is no token: it would let everybody in.
+    """
     path = home / "http-token"
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    with os.fdopen(fd, "w", encoding="ascii") as file:
+    token = path.read_text(encoding="ascii", errors="replace").strip() if path.exists() else ""
+    if not token:
         token = secrets.token_urlsafe(32)
-        file.write(token + "\n")
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(token + "\n")
+        fresh.rename(path)
+    path.chmod(0o600)
     return token
 
 
@@ -84,10 +93,9 @@ def _single(scope: Scope) -> dict[bytes, bytes] | None:
 
 
 def _hostname(authority: bytes) -> str:
-    text = authority.decode("latin-1").lower()
-    if text.startswith("["):
-        return text.partition("]")[0] + "]"
-    return text.partition(":")[0]
+    """Return the host of `host[:port]`, "" for anything else."""
+    match = _AUTHORITY.fullmatch(authority)
+    return match[1].decode("latin-1").lower() if match else ""
 
 
 def _refused(status: int, why: str) -> Response:
@@ -101,6 +109,7 @@ class HttpServer:
     def __init__(self, settings: Settings, token: str, mcp: McpServer, metrics: Metrics) -> None:
         self._settings = settings
         self._socket: socket.socket | None = None
+        self._serving: asyncio.Task[None]
         app = build_app(settings, token, mcp, metrics)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -116,7 +125,10 @@ class HttpServer:
         )
 
     def bind(self) -> str:
-        """Take the port and return the server's URL. Raises Unavailable when it is taken."""
+        """Take the port and return the server's URL.
+
+        Raises Unavailable when it is taken, BadRequest for an address that others can reach.
+        """
         settings = self._settings
         family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -129,19 +141,28 @@ class HttpServer:
                 f"{settings.http_host}:{settings.http_port} cannot be listened on: {error.strerror}."
                 " Set CONSOLE_AUTOMATION_HTTP_PORT to another port."
             ) from error
+        address = listener.getsockname()[0]
+        if not ipaddress.ip_address(address).is_loopback:
+            listener.close()
+            raise BadRequest(
+                f"setting http_host: {settings.http_host} is not a loopback address. The token would"
+                " cross the network unencrypted: tunnel through ssh or a TLS proxy instead.",
+                field="http_host",
+            )
         self._socket = listener
         host = f"[{settings.http_host}]" if family == socket.AF_INET6 else settings.http_host
         return f"http://{host}:{listener.getsockname()[1]}"
 
-    async def serve(self) -> None:
-        """Serve until `close` is called."""
+    def open(self) -> None:
+        """Begin to serve."""
         assert self._socket is not None
         # uvicorn's own serve() would take over the process's signals, which are the daemon's.
-        await self._server._serve(sockets=[self._socket])
+        self._serving = asyncio.create_task(self._server._serve(sockets=[self._socket]))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Finish what is under way, for two seconds at most."""
         self._server.should_exit = True
+        await self._serving
 
 
 def build_app(settings: Settings, token: str, mcp: McpServer, metrics: Metrics) -> Starlette:

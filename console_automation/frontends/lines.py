@@ -2,7 +2,7 @@
 
 import asyncio
 
-LONGEST_LINE = 16 << 20
+from console_automation.frontends.handshake import LONGEST_LINE
 
 
 class LineTooLong(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from console_automation.core.text import iso, one_line, sanitize
+from console_automation.core.text import iso, one_line
 from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest, ConsoleAutomationError
 from console_automation.operations import jobs, requests, texts, views
@@ -20,6 +20,8 @@ from console_automation.operations.submission import Call
 from console_automation.ports import AuditRecord
 
 log = logging.getLogger(__name__)
+
+_LONGEST_ERROR = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,9 +231,9 @@ async def invoke(engine: Engine, name: str, arguments: object, call: Call) -> An
 
 def refusal(engine: Engine, error: ConsoleAutomationError, *, cancelled: bool = False) -> Answer:
     """Return the error result for an operation that did not happen."""
-    details = {key: value for key, value in error.details.items() if value is not None}
+    details = {key: _bounded(value) for key, value in error.details.items() if value is not None}
     details["timestamp"] = iso(engine.jobs.clock.now())
-    message = sanitize(error.message)
+    message = one_line(error.message, _LONGEST_ERROR)
     view: dict[str, Any] = {
         "success": False,
         "error": message,
@@ -241,6 +243,10 @@ def refusal(engine: Engine, error: ConsoleAutomationError, *, cancelled: bool = 
     if cancelled:
         view["cancelled"] = False
     return Answer(view, f"{error.code}: {message}", is_error=True)
+
+
+def _bounded(value: Any) -> Any:
+    return one_line(value, _LONGEST_ERROR) if isinstance(value, str) else value
 
 
 def _checked(model: type[BaseModel], arguments: object) -> BaseModel:

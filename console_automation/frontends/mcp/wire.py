@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from mcp.shared.message import SessionMessage
-from mcp_types import jsonrpc_message_adapter
+from mcp_types import JSONRPCNotification, jsonrpc_message_adapter
 from pydantic import ValidationError
 
 from console_automation.frontends.lines import LineTooLong, read_line
@@ -80,7 +80,9 @@ class Source:
                     raise StopAsyncIteration
                 if line.strip():
                     message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-                    return SessionMessage(message)
+                    if not (isinstance(message, JSONRPCNotification) and _has_id(line)):
+                        return SessionMessage(message)
+                    await self._complain(line, "an id is a string or a whole number")
             except LineTooLong as error:
                 await self._complain(None, str(error))
             except ValidationError as error:
@@ -95,7 +97,7 @@ class Source:
             "id": _id_in(line),
             "error": {"code": _PARSE_ERROR, "message": message},
         }
-        await self._sink.write(json.dumps(answer).encode() + b"\n")
+        await self._sink.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
 
     async def aclose(self) -> None:
         """Nothing to close: the sink closes the connection."""
@@ -115,6 +117,11 @@ class Source:
 def _reason(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return str(first["msg"])[:200]
+
+
+def _has_id(line: bytes) -> bool:
+    """Whether what looks like a notification is a request whose id is none: it wants an answer."""
+    return b'"id"' in line and "id" in json.loads(line)
 
 
 def _id_in(line: bytes | None) -> str | int | None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.clients import Client
 from tests.integration.conftest import SETTINGS, Gate
-from tests.integration.steps import ok, over, refused, start
+from tests.integration.steps import ok, refused, start
 from tests.waiting import until
 
 ASYNC = "console_execute_async"
@@ -170,5 +170,8 @@ async def test_more_waiting_jobs_than_the_limit_are_refused(client: Client, gate
     assert error is not None and error["code"] == "LIMIT_REACHED"
     assert len(waiting) == SETTINGS["max_pending_jobs"]
     gate.open()
-    for job_id in (first, *waiting):
-        assert (await over(client, job_id))["status"] == "completed"
+
+    async def all_over() -> bool:
+        return not (await ok(client, "console_wait_for_jobs", jobIds=waiting))["unfinished"]
+
+    await until(all_over)
