@@ -147,6 +147,8 @@ def load(
             values.update(tomllib.loads(path.read_text(encoding="utf-8")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadRequest(f"{path} is not valid TOML: {error}") from error
+        except OSError as error:
+            raise BadRequest(f"{path} cannot be read: {error.strerror}") from error
     known = {each.name: each for each in fields(Settings)}
     for name in values:
         if name not in known:
@@ -173,22 +175,27 @@ def make(values: Mapping[str, Any]) -> Settings:
 
 
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_NO_TEXT: Mapping[Any, Any] = {bool: bool, int: int, float: (int, float)}
 
 
 def _check(name: str, kind: Any, metadata: Mapping[str, Any], value: Any) -> Any:
     try:
-        if kind is bool:
-            result: Any = value if isinstance(value, bool) else _TRUTH[str(value).lower()]
-        elif isinstance(value, bool):
-            raise ValueError(value)
-        else:
-            result = kind(value)
-    except (ValueError, KeyError, TypeError):
+        result = _converted(kind, value)
+    except (ValueError, KeyError, OverflowError):
         raise BadRequest(f"setting {name}: {value!r} is not {_wanted(kind)}", field=name) from None
     low, high = metadata["low"], metadata["high"]
     if low is not None and not low <= result <= high:
-        raise BadRequest(f"setting {name}: {result} is not between {low} and {high}", field=name)
+        raise BadRequest(f"setting {name}: {value!r} is not between {low} and {high}", field=name)
     return result
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    """Return what a text says; what is no text must be of the right kind already."""
+    if isinstance(value, str):
+        return _TRUTH[value.lower()] if kind is bool else kind(value)
+    if isinstance(value, bool) is (kind is bool) and isinstance(value, _NO_TEXT.get(kind, ())):
+        return kind(value)
+    raise ValueError(value)
 
 
 def _wanted(kind: Any) -> str:
