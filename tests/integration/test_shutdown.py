@@ -4,9 +4,10 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,13 @@ IN_AN_HOUR = {"maxAttempts": 2, "backoffMs": 3_600_000, "maxBackoffMs": 3_600_00
 
 def ask_to_stop(daemon: Daemon) -> None:
     assert daemon.ask({"ask": "stop"}) == {"stopping": True}
+
+
+def phases(home: Path, *jobs: str) -> list[str]:
+    """Return what the daemon that has ended knew of these jobs."""
+    with closing(sqlite3.connect(home / "jobs.db")) as database:
+        found = dict(database.execute("SELECT id, phase FROM job").fetchall())
+    return [found[job] for job in jobs]
 
 
 def send(number: signal.Signals, daemon: Daemon) -> None:
@@ -82,6 +90,7 @@ def test_draining_waits_for_running_jobs_and_begins_no_other(home: Path) -> None
         assert daemon.is_alive
         daemon.gate.open()
         assert daemon.join() == 0
+        assert phases(home, running, failing, waiting) == ["failed", "delayed", "ready"]
         assert not (home / "ran").exists()
         daemon.start()
         assert daemon.job(running)["exitCode"] == 42

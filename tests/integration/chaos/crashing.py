@@ -3,12 +3,13 @@
 The store, the host and the observer of its engine are the real ones, each behind a stand-in that
 dies before or after one of its calls. A point is named after the call, and a write after the events
 it puts into the journal: `before start`, `after update Picked`. A write's `after` is the moment when
-it is on the disk and nobody has been told.
+it is on the disk and nobody has been told; a death `during` a write leaves everybody the time to
+tell others of what is not on the disk, and then it is lost.
 """
 
 import os
 import signal
-from asyncio import Future
+from asyncio import Future, get_running_loop
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ STORE = ("insert", "update", "delete")
 HOST = ("start", "adopt", "stop", "confirm", "discard")
 OBSERVER = ("run_started", "run_exited", "run_found", "run_refused")
 
+_WRITING_SECONDS = 0.05  # what a death during a write takes
+
 
 class Fuse:
     """Kills this process at a point, and writes down the points passed before."""
@@ -36,10 +39,13 @@ class Fuse:
         self._passed = passed
 
     def reach(self, point: str) -> None:
-        if point == self._point:
+        if self.is_at(point):
             os.kill(os.getpid(), signal.SIGKILL)
         with self._passed.open("a") as file:
             file.write(point + "\n")
+
+    def is_at(self, point: str) -> bool:
+        return point == self._point
 
 
 class Stand:
@@ -58,6 +64,9 @@ class Stand:
         def carry_out(*args: Any, **kwargs: Any) -> Any:
             point = " ".join((name, *_events(args)))
             self._fuse.reach(f"before {point}")
+            if self._fuse.is_at(f"during {point}"):
+                get_running_loop().call_later(_WRITING_SECONDS, self._fuse.reach, f"during {point}")
+                return get_running_loop().create_future()
             result = call(*args, **kwargs)
             if isinstance(result, Future):
                 result.add_done_callback(lambda _: self._fuse.reach(f"after {point}"))

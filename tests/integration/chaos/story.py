@@ -68,6 +68,7 @@ def tell(client: Client, gate: Gate) -> None:
     long = client.submit("long", "exec sleep 1000")
     assert _verdict(client.over(retried)) == ("failed", 3, 2)
     client.insist(client.caller.running, long)
+    until_now(lambda: client.runs_of("long"), "what the command does first")
     gate.open()
     assert _verdict(client.over(first)) == ("completed", 0, 1)
     assert _verdict(client.over(second)) == ("failed", 42, 1)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from console_automation.frontends.launch import DaemonUnavailable
 from tests.integration.chaos import story
-from tests.integration.chaos.crashing import serve_and_die
+from tests.integration.chaos.crashing import STORE, serve_and_die
 from tests.integration.daemons import Serve, killable
 
-#: What a daemon does for the jobs of the story; it can die before and after each of these.
+#: What a daemon does for the jobs of the story. It can die before and after each of these, and
+#: during a write.
 STEPS = (
     "insert Submitted",
     "insert Submitted Picked",
@@ -38,8 +40,10 @@ STEPS = (
 STEPS_OF_RECOVERY = ("adopt", "run_found", "update NotStarted")
 
 
-def both_sides(step: str) -> list[str]:
-    return [f"before {step}", f"after {step}"]
+def points_of(step: str) -> list[str]:
+    is_write = step.startswith(STORE)
+    sides = ("before", "during", "after") if is_write else ("before", "after")
+    return [f"{side} {step}" for side in sides]
 
 
 def live_through(home: Path, points: list[str]) -> set[str]:
@@ -62,19 +66,35 @@ def live_through(home: Path, points: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_daemons_that_die_before_and_after_a_step_lose_repeat_and_forget_nothing(
+def test_daemons_that_die_around_a_step_lose_repeat_and_forget_nothing(
     home: Path, step: str
 ) -> None:
-    live_through(home, both_sides(step))
+    live_through(home, points_of(step))
 
 
 @pytest.mark.parametrize("step", STEPS_OF_RECOVERY)
 def test_daemons_that_die_while_they_recover_lose_repeat_and_forget_nothing(
     home: Path, step: str
 ) -> None:
-    live_through(home, ["before start", *both_sides(step)])
+    live_through(home, ["before start", *points_of(step)])
 
 
 def test_every_step_of_the_story_has_its_crash_points(home: Path) -> None:
     """A step that is added to the engine has to be added to the table above."""
-    assert live_through(home, []) == {point for step in STEPS for point in both_sides(step)}
+    steps = {point.partition(" ")[2] for point in live_through(home, [])}
+    assert steps == set(STEPS)
+
+
+@pytest.mark.parametrize("point", ["after update CancelRequested", "before stop", "after stop"])
+def test_a_cancellation_that_was_recorded_is_seen_through_by_the_next_daemon(
+    home: Path, point: str
+) -> None:
+    with killable(home, partial(serve_and_die, point, home / "passed")) as daemon:
+        job = daemon.submit("sleep 1000")
+        daemon.running(job)
+        with pytest.raises(DaemonUnavailable):
+            daemon.cancel(job)
+        daemon.join()
+        daemon.start()
+        over = daemon.over(job)
+        assert (over["status"], over["exitCode"]) == ("cancelled", None)

@@ -62,12 +62,21 @@ class Stream(threading.Thread):
                 key = f"{kind}-{self.name}-{len(self.client.acknowledged)}"
                 job_id = self.client.submit(key, line, **self._marked, **options)
                 if kind == "endless":
-                    self.client.insist(self.caller.running, job_id)
+                    self.client.insist(self._has_begun, key, job_id)
                     self.client.cancel(job_id)
         except BaseException as error:
             self.failure = error
         finally:
             self.caller.hang_up()
+
+    def _has_begun(self, key: str, job_id: str) -> None:
+        """Return when the command has noted its run, or never will."""
+
+        def is_so() -> bool:
+            is_over = self.caller.job(job_id)["status"] not in ("pending", "running")
+            return is_over or bool(self.client.runs_of(key))
+
+        until_now(is_so, f"the start of {job_id}")
 
 
 def kill_launcher(daemon: Daemon) -> None:
