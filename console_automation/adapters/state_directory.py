@@ -23,33 +23,43 @@ class StateDirectory:
         self.runs = home / "runs"
         self.runtime = Path(paths.runtime_directory(str(home)))
         self.log_file = home / "daemon.log"
+        self._lock_file = home / "daemon.lock"
         self._lock = -1
 
     def acquire(self) -> None:
-        """Create what is missing and take the lock.
-
-        Raises Unavailable when another engine holds it, or the directory is not this user's.
-        """
-        try:
-            paths.make_private(str(self.home))
-            paths.make_private(str(self.runtime))
-            fd = os.open(self.home / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise Unavailable(f"The state directory cannot be used: {error}") from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(fd, 4096, 0).decode("utf-8", "replace").strip()
-            os.close(fd)
+        """Take the lock. Raises Unavailable when another engine holds it, or as `try_acquire` does."""
+        if not self.try_acquire():
+            holder = self._lock_file.read_bytes()[:4096].decode("utf-8", "replace").strip()
             who = f" ({holder})" if holder else ""  # it may not have come to say so yet
             raise Unavailable(
                 f"{self.home} is in use by another process{who}. Talk to that daemon, stop it"
                 " with `console-automation daemon stop`, or set CONSOLE_AUTOMATION_HOME to another"
                 " directory."
-            ) from None
+            )
+
+    def try_acquire(self) -> bool:
+        """Create what is missing and take the lock; False when another engine holds it.
+
+        Raises Unavailable when the directory is not this user's or cannot be used.
+        """
+        try:
+            paths.make_private(str(self.home))
+            paths.make_private(str(self.runtime))
+            fd = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(f"The state directory cannot be used: {error}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return False
         self._lock = fd
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, (json.dumps(self._describe()) + "\n").encode(), 0)
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, (json.dumps(self._describe()) + "\n").encode(), 0)
+        except OSError:
+            pass  # it is for people; on a full disk the lock holds without it
+        return True
 
     def release(self) -> None:
         """Let go of the lock. Idempotent."""

@@ -126,6 +126,18 @@ async def test_a_first_start_with_too_little_space_says_so_and_spoils_nothing(
     assert 5 < refused < 19
 
 
+async def test_a_state_directory_that_is_new_on_a_full_disk_is_refused_plainly(
+    home: Path, disk: Disk, settings: Settings
+) -> None:
+    disk.fill()
+    with pytest.raises(StoreFull, match="Free some space"):
+        async with open_app(home / "new", settings):
+            pass
+    disk.free()
+    async with open_app(home / "new", settings) as app:
+        assert await status(app, await app.start_background_job("exit 6")) == ("failed", 6)
+
+
 async def start_waiting(app: App, marker: Path) -> str:
     """Start a job that ends with 42 once the marker is there; return when it runs."""
     line = f"touch {marker}.run; while ! [ -e {marker} ]; do sleep 0.01; done; echo done; exit 42"
