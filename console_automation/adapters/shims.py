@@ -127,6 +127,10 @@ class ShimHost:
             task.cancel()
         self._orphans.clear()
         if self._server:
+            # asyncio never closes a connection whose server closes between its accept and its
+            # transport: accept no more, let those be made, then close.
+            asyncio.get_running_loop().remove_reader(self._server.sockets[0].fileno())
+            await asyncio.sleep(0)
             self._server.close()
             self._server = None
         for line in list(self._lines):

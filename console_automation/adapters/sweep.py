@@ -9,7 +9,8 @@ import signal
 from pathlib import Path
 
 VARIABLE = "CONSOLE_AUTOMATION_RUN"
-_ROUNDS = 20
+_ROUNDS = 1000
+_QUIET_ROUNDS = 30  #: in a row; each may just have missed one who forks and exits all the time
 
 
 def sweep(run_id: str) -> int:
@@ -21,11 +22,16 @@ def sweep(run_id: str) -> int:
     if not hasattr(os, "pidfd_open"):
         return 0
     mark = f"{VARIABLE}={run_id}".encode()
-    total = 0
+    total = quiet = 0
+    known: set[str] = set()
     for _ in range(_ROUNDS):
-        hit = sum(_kill_if_marked(int(pid), mark) for pid in os.listdir("/proc") if pid.isdigit())
+        pids = set(filter(str.isdigit, os.listdir("/proc")))
+        # After the first round only newcomers are looked at, and soon enough to meet them alive.
+        hit = sum(_kill_if_marked(int(pid), mark) for pid in pids - known)
+        known = pids
         total += hit
-        if not hit:
+        quiet = 0 if hit else quiet + 1
+        if quiet == _QUIET_ROUNDS:
             break
     return total
 
