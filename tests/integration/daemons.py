@@ -1,7 +1,8 @@
 """Daemons to be killed: real ones, each in a process of its own, forked from a warm one.
 
-They do what `console-automation daemon run` does, without the second that a fresh interpreter takes
-to import it all, so that a test can kill them by the dozen.
+They do what `console-automation daemon run` does, but for the MCP server, which nobody here talks to:
+without it, and without a fresh interpreter's imports, a daemon is there in a tenth of the time, so that
+a test can kill them by the dozen.
 """
 
 import multiprocessing
@@ -25,7 +26,7 @@ from tests.integration.servers import configure, end_everything
 from tests.waiting import PATIENCE, until_now
 
 _WARM = multiprocessing.get_context("forkserver")
-_WARM.set_forkserver_preload(["pytest", __name__, "console_automation.frontends.mcp.server"])
+_WARM.set_forkserver_preload(["pytest", __name__])
 
 _ASKING_MS = 1000  # of one call that waits for a job's end
 
@@ -230,7 +231,12 @@ def serve_as_version(version: str, home: Path) -> int:
 
 def _in_own_session(serve: Serve, home: Path) -> None:
     os.setsid()
+    runner.Daemon._load_mcp = _no_mcp  # type: ignore[method-assign]
     sys.exit(serve(home))
+
+
+async def _no_mcp(daemon: runner.Daemon) -> None:
+    return None
 
 
 @contextmanager
