@@ -1,8 +1,9 @@
 """The ready queue: who gets the next free slot.
 
-Higher priority first, first come first served within one. Never more live runs than the caps allow,
-in total and per session; a session at its cap is passed over and holds nobody back. Every operation
-costs O(log n) in the number of waiting jobs.
+Higher priority first, first come first served within one; job ids sort by when the jobs came, so that
+one which comes back (its run never began, or is to be repeated) has its old place. Never more live runs
+than the caps allow, in total and per session; a session at its cap is passed over and holds nobody
+back. Every operation costs O(log n) in the number of waiting jobs.
 """
 
 from collections import Counter
@@ -25,7 +26,6 @@ class _Place(NamedTuple):
     """Where a job stands. A tuple, because queues compare places all the time."""
 
     rank: int  #: minus the priority, so that a higher priority sorts first
-    order: int
     job_id: str
     session_id: str | None
 
@@ -36,7 +36,6 @@ class ReadyQueue:
     def __init__(self, *, total: int, per_session: int) -> None:
         self.total = total
         self.per_session = per_session
-        self._order = 0
         self._places: dict[str, _Place] = {}
         self._waiting: SortedList[_Place] = SortedList()
         self._sessions: dict[str | None, SortedList[_Place]] = {}
@@ -62,11 +61,10 @@ class ReadyQueue:
         return self._slots.keys()
 
     def push(self, job_id: str, *, priority: int, session_id: str | None) -> None:
-        """Add a waiting job behind all others of its priority."""
+        """Add a waiting job behind those of its priority that came before it."""
         if job_id in self._places:
             raise ValueError(f"{job_id} is already waiting")
-        self._order += 1
-        place = _Place(-priority, self._order, job_id, session_id)
+        place = _Place(-priority, job_id, session_id)
         self._places[job_id] = place
         self._waiting.add(place)
         self._change_session(session_id, add=place)

@@ -179,6 +179,22 @@ async def test_a_busy_machine_delays_starts_says_so_and_never_stands_still(
         await opened.call("console_cancel_job", jobId=first)
 
 
+async def test_a_job_whose_run_never_began_keeps_its_place_before_those_that_came_later() -> None:
+    """The daemon was killed with the order in its hands."""
+    store, lost = MemoryStore(), MemoryHost()
+    lost.start = lambda run_id, job: None  # type: ignore[method-assign]
+    caps, numbers = Naive(total=1, per_session=1), itertools.count(1)
+    manager = await opened(store, lost, caps, numbers)
+    jobs = [await manager.submit(spec(script("exit 0"))) for _ in range(4)]
+    await manager.close()
+    host = MemoryHost()
+    manager = await opened(store, host, caps, numbers)
+    await manager.wait([job.id for job in jobs], timeout=PATIENCE)
+    fence = f"{jobs[0].id}.1"
+    assert host.begun == [fence, f"{jobs[0].id}.2", *(f"{job.id}.1" for job in jobs[1:])]
+    await manager.close()
+
+
 # -- any script, against an oracle ---------------------------------------------------------------
 
 STEPS = st.one_of(

@@ -29,6 +29,14 @@ def test_a_higher_priority_runs_first_and_within_one_the_first_comer() -> None:
     assert picked(queue) == ["b", "a", "c"]
 
 
+def test_a_job_that_comes_back_has_its_old_place() -> None:
+    queue = filled(ReadyQueue(total=9, per_session=9), *((x, 5, None) for x in "abc"))
+    assert queue.pick() == "a"
+    queue.release("a")
+    queue.push("a", priority=5, session_id=None)
+    assert picked(queue) == ["a", "b", "c"]
+
+
 def test_never_more_runs_than_the_total_cap() -> None:
     queue = filled(ReadyQueue(total=2, per_session=9), *((x, 5, None) for x in "abc"))
     assert picked(queue) == ["a", "b"]
@@ -113,8 +121,9 @@ def test_it_agrees_with_the_oracle_on_any_script(
         waiting = sorted(naive.waiting)
         live = sorted(naive.live)
         if what == "push":
-            queue.push(str(number), priority=value, session_id=session)
-            naive.waiting.append((-value, number, str(number), session))
+            job_id = f"job-{number:02}"
+            queue.push(job_id, priority=value, session_id=session)
+            naive.waiting.append((-value, number, job_id, session))
         elif what == "pick":
             assert queue.pick() == naive.pick()
         elif what == "release" and live:
