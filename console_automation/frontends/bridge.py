@@ -11,6 +11,7 @@ import json
 import os
 import re
 import select
+import signal
 import socket
 import sys
 import time
@@ -208,6 +209,7 @@ def _answer(key: bytes, body: "dict[str, object]") -> bytes:
 
 def main(home: str) -> int:
     """Run the bridge; returns the exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a daemon it started may end before it does
     try:
         return Bridge(home).run()
     except DaemonUnavailable as error:

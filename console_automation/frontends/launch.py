@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -158,6 +159,7 @@ def _start(home: str) -> None:
             (os.POSIX_SPAWN_DUP2, log, 2),
         ],
         setsid=True,
+        setsigdef=[signal.SIGCHLD],
     )
     for fd in (writer, log, null):
         os.close(fd)

@@ -44,8 +44,8 @@ class Server:
 
 
 def ask(home: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Put one question to the daemon of a state directory, starting it if need be."""
-    with launch.connect(str(home), "api") as line:
+    """Put one question to the daemon of a state directory, once somebody has started it."""
+    with until_now(lambda: launch.greet(str(home), "api"), "a daemon that answers") as line:
         return launch.exchange(line, request)
 
 
