@@ -111,10 +111,9 @@ class Capture:
 
     def _make_room(self, need: int) -> bool:
         """Open the next segment when this one is full, deleting the oldest as the limit demands."""
-        if self._total + need > self.limit:
-            self.overflowed = True
-            if self.drop_newest:
-                return False
+        self.overflowed = self.overflowed or self._total + need > self.limit
+        if self.overflowed and self.drop_newest:
+            return False  # even what would still fit: what is kept has no holes
         is_full = self._fd < 0 or self._size + need > self._segment_size
         if is_full and not self._next_segment():
             return False

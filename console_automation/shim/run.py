@@ -222,8 +222,8 @@ class Run:
             return
         self._postpone_idle(now())
         self._answer_watch()
-        if capture.overflowed and self.order["on_output_limit"] == "kill":
-            capture.overflowed = False
+        ends_it = self.order["on_output_limit"] == "kill"
+        if capture.overflowed and ends_it and self.processes.due == NEVER:
             self.processes.stop("output_limit", signal.SIGTERM, self.order["grace"])
 
     def _keep_deadlines(self) -> None:
