@@ -8,8 +8,8 @@ with the oldest chunk that is left.
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from console_automation.core.output import Chunk, Page
 from console_automation.shim.capture import CHUNK, HEADER, READ_SIZE, chunks_in, segment_path
@@ -18,16 +18,14 @@ _STREAMS = {1: "stdout", 2: "stderr"}
 _MARKS = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(NamedTuple):
     """Where in the segments the record after a sequence number begins."""
 
     segment: int
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(NamedTuple):
     sequence: int
     at: float
     stream: str
@@ -40,6 +38,10 @@ class _Record:
 
     def chunks(self, since: int) -> Iterator[Chunk]:
         """Yield the record's chunks after a sequence number."""
+        if len(self.data) <= CHUNK:
+            if self.sequence > since:
+                yield Chunk(self.sequence, self.at, self.stream, self.data)
+            return
         start = 0
         for number, end in enumerate(chunk_ends(self.data), self.sequence):
             if number > since:
@@ -80,20 +82,21 @@ class SegmentLog:
         chunks: list[Chunk] = []
         size = 0
         cursor = since
+        record = None
         for record in self._records(directory, segments, since, run_id):
-            for chunk in record.chunks(since):
-                if stream is None or chunk.stream == stream:
+            if stream is None or record.stream == stream:
+                for chunk in record.chunks(since):
                     full = size + len(chunk.data) > max_bytes or len(chunks) >= max_chunks
                     if chunks and full:
                         self._remember(run_id, cursor, record.mark)
                         return _page(chunks, cursor, has_more=True, oldest=oldest)
                     chunks.append(chunk)
                     size += len(chunk.data)
-                cursor = chunk.sequence
+                    cursor = chunk.sequence
+            cursor = record.last_sequence
+        if record is not None:
             end = record.mark.position + HEADER.size + len(record.data)
-            mark = _Mark(record.mark.segment, end)
-        if cursor > since:
-            self._remember(run_id, cursor, mark)
+            self._remember(run_id, cursor, _Mark(record.mark.segment, end))
         return _page(chunks, cursor, has_more=False, oldest=oldest)
 
     def read_end(self, run_id: str, *, max_bytes: int, stream: str | None) -> Page:
@@ -188,21 +191,27 @@ def _segment_records(directory: str, segment: int, position: int) -> Iterator[_R
     except OSError:
         return
     try:
-        window = b""
-        base = position
+        window, base = b"", position
         while True:
-            at = position - base
-            if len(window) - at < HEADER.size + READ_SIZE:
-                window = os.pread(fd, HEADER.size + READ_SIZE, position)
-                base, at = position, 0
-            if len(window) - at < HEADER.size:
+            record = _record_in(window, base, _Mark(segment, position))
+            if record is None:
+                window, base = os.pread(fd, HEADER.size + READ_SIZE, position), position
+                record = _record_in(window, base, _Mark(segment, position))
+            if record is None:
                 return
-            sequence, _, time, length, stream = HEADER.unpack_from(window, at)
-            start = at + HEADER.size
-            data = window[start : start + length]
-            if len(data) < length or not length:
-                return
-            yield _Record(sequence, time, _STREAMS[stream], data, _Mark(segment, position))
-            position += HEADER.size + length
+            yield record
+            position += HEADER.size + len(record.data)
     finally:
         os.close(fd)
+
+
+def _record_in(window: bytes, base: int, mark: _Mark) -> _Record | None:
+    """Return the record at a mark if it lies whole in the window, which was read from `base`."""
+    start = mark.position - base + HEADER.size
+    if len(window) < start:
+        return None
+    sequence, _, at, length, stream = HEADER.unpack_from(window, start - HEADER.size)
+    data = window[start : start + length]
+    if len(data) < length or not length:
+        return None
+    return _Record(sequence, at, _STREAMS[stream], data, mark)

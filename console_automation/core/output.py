@@ -58,7 +58,7 @@ LONGEST_LINE = 12_288  #: bytes; one chunk more makes a piece of a line that is 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A whole line of one stream, with the chunk it began in."""
+    """A whole line of one stream, with the chunk it ended in: a cursor there is behind the line."""
 
     sequence: int
     at: float
@@ -66,29 +66,36 @@ class Line:
     text: str
 
 
-def lines_of(chunks: Iterable[Chunk]) -> Iterator[Line]:
-    """Yield the lines of both streams in the order of their ends; what has no end comes last.
+class Lines:
+    """Puts lines together from chunks, for each stream its own.
 
     A line that is longer than anybody reads comes in pieces.
     """
-    open_lines: dict[str, tuple[Chunk, bytes]] = {}
-    for chunk in chunks:
-        first, rest = open_lines.pop(chunk.stream, (chunk, b""))
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[Chunk, bytes]] = {}
+
+    def ended_in(self, chunk: Chunk) -> Iterator[Line]:
+        """Take the next chunk and yield the lines that end in it."""
+        first, rest = self._open.pop(chunk.stream, (chunk, b""))
         if len(rest) > LONGEST_LINE:
-            yield _line(first, rest)
+            yield _line(chunk.sequence, first, rest)
             first, rest = chunk, b""
         *whole, rest = (rest + chunk.data).split(b"\n")
         for text in whole:
-            yield _line(first, text)
+            yield _line(chunk.sequence, first, text)
             first = chunk
         if rest:
-            open_lines[chunk.stream] = (first, rest)
-    for first, rest in sorted(open_lines.values(), key=lambda pair: pair[0].sequence):
-        yield _line(first, rest)
+            self._open[chunk.stream] = (first, rest)
+
+    def rest(self, sequence: int) -> Iterator[Line]:
+        """Yield what never ended; `sequence` stands for the end of everything."""
+        for first, rest in sorted(self._open.values(), key=lambda line: line[0].sequence):
+            yield _line(sequence, first, rest)
 
 
-def _line(first: Chunk, text: bytes) -> Line:
-    return Line(first.sequence, first.at, first.stream, text.decode("utf-8", "replace"))
+def _line(sequence: int, first: Chunk, text: bytes) -> Line:
+    return Line(sequence, first.at, first.stream, text.decode("utf-8", "replace"))
 
 
 def grep(

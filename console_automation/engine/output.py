@@ -4,20 +4,22 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import re2
 
 from console_automation.core import output
 from console_automation.core.job import Job, OutputCounts
-from console_automation.core.output import Chunk, Line, Page
+from console_automation.core.output import Chunk, Line, Lines, Page
 from console_automation.engine.jobs import JobManager
 from console_automation.errors import BadRequest
 from console_automation.ports import OutputLog
 
-_INLINE_BYTES = 1 << 17  # reading this much from the page cache is cheaper than a thread
-_SCAN_BYTES = 32 << 20  # the most that one call searches
-_SCAN_SECONDS = 2.0  # and the longest, give or take a line
+_INLINE_CHUNKS = 256  # reading what so many chunks hold is cheaper than a thread, if it is all
+_SCAN_SECONDS = 2.0  # the longest that one call searches, give or take a chunk
+_SCAN_CHUNKS = 2048  # read at a time for it
+_CHUNK_BYTES = 4100  # a chunk has no more
+_BEHIND_CHUNKS = 256  # how far before the cursor a line may have begun
 _PATTERN_MEMORY = 8 << 20
 _PATTERN_STEPS = 10_000
 
@@ -74,7 +76,8 @@ class OutputReader:
             left = limit - time.monotonic()
             if page.chunks or job.is_terminal or left <= 0:
                 return OutputPage(job=job, counts=self.counts(job), page=page)
-            await self._news(job, max(query.since, page.next_since), left)
+            query = replace(query, since=max(query.since, page.next_since))
+            await self._news(job, query.since, left)
 
     async def _news(self, job: Job, after: int, timeout: float) -> None:
         """Return when the job has printed something, or has changed, or the time is up."""
@@ -95,13 +98,14 @@ class OutputReader:
     ) -> Page:
         if job.run_id is None or (job.is_terminal and job.output.last_sequence <= 0):
             return Page(next_since=query.since)
-        if matches or query.tail is not None or query.max_bytes > _INLINE_BYTES:
-            return await asyncio.to_thread(self._read, job.run_id, query, matches)
-        return self._read(job.run_id, query, None)
-
-    def _read(self, run_id: str, query: OutputQuery, matches: Callable[[str], bool] | None) -> Page:
         if matches:
-            return self._search(run_id, query, matches)
+            end = job.output.last_sequence + 1 if job.is_terminal else None
+            return await asyncio.to_thread(self._search, job.run_id, query, matches, end)
+        if self.counts(job).last_sequence > _INLINE_CHUNKS:
+            return await asyncio.to_thread(self._read, job.run_id, query)
+        return self._read(job.run_id, query)
+
+    def _read(self, run_id: str, query: OutputQuery) -> Page:
         if query.tail is not None or query.latest:
             page = self._log.read_end(run_id, max_bytes=query.max_bytes, stream=query.stream)
             fresh = [chunk for chunk in page.chunks if chunk.sequence > query.since]
@@ -115,52 +119,77 @@ class OutputReader:
             stream=query.stream,
         )
 
-    def _search(self, run_id: str, query: OutputQuery, matches: Callable[[str], bool]) -> Page:
+    def _search(
+        self, run_id: str, query: OutputQuery, matches: Callable[[str], bool], end: int | None
+    ) -> Page:
         """Return the matching lines of the next stretch of output, one chunk per line."""
-        scanned = self._log.read(
-            run_id,
-            since=query.since,
-            max_bytes=_SCAN_BYTES,
-            max_chunks=_SCAN_BYTES,
-            stream=query.stream,
+        scan = _Scan(self._log, run_id, query, end)
+        found: Iterable[Line] = output.grep(
+            scan, matches, invert=query.invert, context=query.context
         )
-        scan = _Scan(output.lines_of(scanned.chunks), query.since)
-        found = output.grep(scan, matches, invert=query.invert, context=query.context)
         if query.tail is not None or query.latest:
-            found = iter(deque(found, maxlen=query.tail or query.max_chunks))
+            found = deque(found, maxlen=query.tail or query.max_chunks)
         kept, is_all = _fitting(found, query)
-        cursor, has_more = scanned.next_since, scanned.has_more
-        if not is_all:
-            cursor, has_more = max(query.since, kept[-1].sequence), True
-        elif not scan.is_whole:
-            cursor, has_more = scan.reached, True
+        shown = kept[-1].sequence if kept else 0
         return Page(
             chunks=tuple(map(_chunk, kept)),
-            next_since=cursor,
-            has_more=has_more,
-            first_available=scanned.first_available,
+            next_since=max(shown, scan.cursor) if is_all else shown,
+            has_more=scan.has_more or not is_all,
+            first_available=scan.first_available,
         )
 
 
 class _Scan:
-    """The lines that begin after a cursor, as many as there is time for, whole chunks of them."""
+    """The lines that end after a cursor, as many as there is time for.
 
-    def __init__(self, lines: Iterable[Line], since: int) -> None:
-        self.reached = since  #: the last chunk whose lines have been looked at
-        self.is_whole = True
-        self._lines = lines
-        self._limit = time.monotonic() + _SCAN_SECONDS
+    A line counts as soon as it has ended, so that one that comes in pieces is neither cut nor missed.
+    `end`, when the job is over, is the number under which what never ended comes.
+    """
+
+    def __init__(self, log: OutputLog, run_id: str, query: OutputQuery, end: int | None) -> None:
+        self.cursor = query.since  #: the last chunk whose lines have been looked at
+        self.has_more = False
+        self.first_available: int | None = None
+        self._log = log
+        self._run_id = run_id
+        self._stream = query.stream
+        self._end = end
 
     def __iter__(self) -> Iterator[Line]:
-        begun = False
-        for line in self._lines:
-            if line.sequence > self.reached:
-                if begun and time.monotonic() > self._limit:
-                    self.is_whole = False
+        limit = time.monotonic() + _SCAN_SECONDS
+        lines = self._begun_before()
+        self.has_more = True
+        while self.has_more:
+            page = self._read(self.cursor, _SCAN_CHUNKS)
+            self.first_available = self.first_available or page.first_available
+            for chunk in page.chunks:
+                yield from lines.ended_in(chunk)
+                self.cursor = chunk.sequence
+                if time.monotonic() > limit:
                     return
-                self.reached = line.sequence
-                begun = True
-            yield line
+            self.cursor, self.has_more = page.next_since, page.has_more
+        if self._end is not None and self.cursor < self._end:
+            yield from lines.rest(self._end)
+
+    def _begun_before(self) -> Lines:
+        """Return what is there, at the cursor, of lines that end after it."""
+        lines = Lines()
+        start = max(0, self.cursor - _BEHIND_CHUNKS)
+        page = self._read(start, self.cursor - start)
+        for chunk in page.chunks:
+            if chunk.sequence > self.cursor:
+                break
+            deque(lines.ended_in(chunk), maxlen=0)
+        return lines
+
+    def _read(self, since: int, count: int) -> Page:
+        return self._log.read(
+            self._run_id,
+            since=since,
+            max_bytes=count * _CHUNK_BYTES,
+            max_chunks=count,
+            stream=self._stream,
+        )
 
 
 def _fitting(lines: Iterable[Line], query: OutputQuery) -> tuple[list[Line], bool]:

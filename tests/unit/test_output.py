@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console_automation.adapters.output_log import SegmentLog, chunk_ends
-from console_automation.core.output import Chunk, Page, grep, last_lines, lines_of
+from console_automation.core.output import Chunk, Lines, Page, grep, last_lines
 from console_automation.shim.capture import (
     CHUNK,
     HEADER,
@@ -232,12 +232,17 @@ def test_the_last_lines_are_those_of_the_whole_text(
 
 def test_lines_are_put_together_per_stream() -> None:
     chunks = [chunk(1, "out-"), chunk(2, "err\n", "stderr"), chunk(3, "line\nrest")]
-    found = [(line.sequence, line.stream, line.text) for line in lines_of(chunks)]
-    assert found == [(2, "stderr", "err"), (1, "stdout", "out-line"), (3, "stdout", "rest")]
+    lines = Lines()
+    ended = [line for each in chunks for line in lines.ended_in(each)]
+    assert [(line.sequence, line.stream, line.text) for line in ended] == [
+        (2, "stderr", "err"),
+        (3, "stdout", "out-line"),
+    ]
+    assert [(line.sequence, line.text) for line in lines.rest(4)] == [(4, "rest")]
 
 
 def test_grep_gives_matches_with_their_context_and_none_twice() -> None:
-    lines = list(lines_of([chunk(1, "a\nb\nX\nc\nd\nX\ne\nf\n")]))
+    lines = list(Lines().ended_in(chunk(1, "a\nb\nX\nc\nd\nX\ne\nf\n")))
     found = grep(lines, lambda text: text == "X", invert=False, context=1)
     assert [line.text for line in found] == ["b", "X", "c", "d", "X", "e"]
     inverted = grep(lines, lambda text: text == "X", invert=True, context=0)
