@@ -14,6 +14,8 @@ from typing import Any
 from console_automation import __version__, paths
 from console_automation.errors import Unavailable
 
+_MOMENT_SECONDS = 1.0
+
 
 class StateDirectory:
     """One state directory, with its runtime directory for sockets."""
@@ -27,15 +29,25 @@ class StateDirectory:
         self._lock = -1
 
     def acquire(self) -> None:
-        """Take the lock. Raises Unavailable when another engine holds it, or as `try_acquire` does."""
-        if not self.try_acquire():
-            holder = self._lock_file.read_bytes()[:4096].decode("utf-8", "replace").strip()
-            who = f" ({holder})" if holder else ""  # it may not have come to say so yet
-            raise Unavailable(
-                f"{self.home} is in use by another process{who}. Talk to that daemon, stop it"
-                " with `console-automation daemon stop`, or set CONSOLE_AUTOMATION_HOME to another"
-                " directory."
-            )
+        """Take the lock. Raises Unavailable when another engine holds it, or as `try_acquire` does.
+
+        It may be held for a moment longer than its engine lives: by a child of it between fork and
+        exec.
+        """
+        limit = time.monotonic() + _MOMENT_SECONDS
+        while not self.try_acquire():
+            if time.monotonic() > limit:
+                raise self._held()
+            time.sleep(0.01)
+
+    def _held(self) -> Unavailable:
+        holder = self._lock_file.read_bytes()[:4096].decode("utf-8", "replace").strip()
+        who = f" ({holder})" if holder else ""  # it may not have come to say so yet
+        return Unavailable(
+            f"{self.home} is in use by another process{who}. Talk to that daemon, stop it"
+            " with `console-automation daemon stop`, or set CONSOLE_AUTOMATION_HOME to another"
+            " directory."
+        )
 
     def try_acquire(self) -> bool:
         """Create what is missing and take the lock; False when another engine holds it.

@@ -20,6 +20,7 @@ import pytest
 
 from console_automation import app
 from console_automation.adapters.machine import SystemClock
+from console_automation.adapters.state_directory import StateDirectory
 from console_automation.shim import state
 from tests.integration.chaos.crashing import serve_and_die
 from tests.integration.daemons import Daemon, killable, serve_as_installed
@@ -197,3 +198,18 @@ def test_an_order_that_reaches_its_shim_late_begins_nothing(home: Path) -> None:
         psutil.wait_procs(shims)
         assert (home / "notes").read_text() == f"{job}.2\n"
         assert daemon.job(job)["attempt"] == 1
+
+
+def test_a_child_that_a_killed_daemon_was_just_starting_does_not_keep_the_next_one_out(
+    home: Path,
+) -> None:
+    """Between fork and exec it holds the daemon's lock, and it outlives the daemon by a moment."""
+    first, second = StateDirectory(home), StateDirectory(home)
+    first.acquire()
+    lock = os.dup(first._lock)
+    with subprocess.Popen(["sleep", "0.2"], pass_fds=[lock]):
+        os.close(lock)
+        first.release()
+        assert not second.try_acquire()
+        second.acquire()
+    second.release()
