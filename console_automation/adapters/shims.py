@@ -7,6 +7,7 @@ its state is free.
 
 import asyncio
 import logging
+import os
 import shutil
 from collections import deque
 from collections.abc import Mapping
@@ -202,7 +203,13 @@ class ShimHost:
 
     def discard(self, run_id: str) -> None:
         """Delete the run's directory."""
-        shutil.rmtree(self._directory(run_id), ignore_errors=True)
+        # Aside first: its shim may be about to use it for another run, and one rename alone succeeds.
+        aside = f"{self._directory(run_id)}.gone"
+        try:
+            os.rename(self._directory(run_id), aside)
+        except OSError:
+            pass
+        shutil.rmtree(aside, ignore_errors=True)
 
     async def send_input(self, run_id: str, text: str, *, eof: bool) -> int:
         """Write to the run's stdin."""

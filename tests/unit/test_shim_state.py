@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console_automation.adapters import run_directory
+from console_automation.adapters.shims import ShimHost
 from console_automation.core.recovery import Hold
 from console_automation.shim import state
 
@@ -169,6 +170,35 @@ def test_a_blank_that_was_cleaned_away_says_so(run: str) -> None:
     os.rmdir(run)
     with pytest.raises(FileNotFoundError):
         blank.become(f"{run}2")
+
+
+def test_a_directory_that_is_being_deleted_cannot_be_moved_to_a_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise 3: or a run would lose its state file, and be taken for one that never began."""
+    blank = used(str(tmp_path / "job-1.1"))
+    host = ShimHost(
+        runs=tmp_path,
+        path=tmp_path / "shims.sock",
+        boot_id="this-boot",
+        max_idle=1,
+        uses=1,
+        log_file=tmp_path / "log",
+    )
+    moved: list[int] = []
+
+    def meanwhile(*arguments: Any, **options: Any) -> None:
+        monkeypatch.undo()
+        try:
+            moved.append(blank.become(str(tmp_path / "job-2.1")))
+        except FileNotFoundError:
+            pass  # the shim begins its run in a new directory
+        os.unlink(*arguments, **options)
+
+    monkeypatch.setattr(os, "unlink", meanwhile)
+    host.discard("job-1.1")
+    assert not (tmp_path / "job-1.1").exists()
+    assert not moved or (tmp_path / "job-2.1" / "state").exists()
 
 
 # -- what others make of it ----------------------------------------------------------------------
