@@ -306,12 +306,8 @@ async def test_pages_go_from_newest_to_oldest_and_the_total_counts_all_pages(sto
 
 async def test_counts_follow_every_change(store: Store) -> None:
     await fill(store, *SHELF)
-    assert await store.counts() == {
-        Status.PENDING: 2,
-        Status.RUNNING: 1,
-        Status.COMPLETED: 1,
-        Status.FAILED: 1,
-    }
+    by_status = {Status.PENDING: 2, Status.RUNNING: 1, Status.COMPLETED: 1, Status.FAILED: 1}
+    assert await store.counts() == by_status
     await store.update(ended("job-2", Phase.FAILED), [])
     await store.delete(["job-3"])
     assert await store.counts() == {Status.PENDING: 2, Status.FAILED: 2}
