@@ -117,7 +117,7 @@ async def test_a_job_that_never_stops_printing_stays_within_its_limit(app: App, 
     flooding = await flood(app, home, "exec yes", output_limit_bytes=SMALLEST_LIMIT)
 
     async def has_printed_much() -> bool:
-        return bool((await flooding.watch())["output"]["bytes"] > 50 << 20)
+        return bool((await flooding.watch())["output"]["bytes"] > 20 << 20)
 
     await until(has_printed_much)
     await app.call("console_cancel_job", jobId=flooding.job_id)
