@@ -224,7 +224,10 @@ async def tells_of_leftovers(tour: Tour) -> None:
     mark = f"700.{time.time_ns() % 10**9}"
     [job] = await tour.end_of(await tour.start("runaway", f"sleep {mark} & echo started; exit 3"))
     left = job.get("leftovers", [])
-    show(f"exit code {job['exitCode']}; left behind: {left}")
+    show(f"exit code {job['exitCode']}")
+    for process in left:
+        fate = "ended with it" if process["ended"] else "left alone"
+        show(f"left behind: pid {process['pid']}, {process['command']}: {fate}")
     check("the job ended with its own exit code, 3", job["exitCode"] == 3)
     check("what it left is told, and was ended", left and left[0]["ended"] and not alive(mark))
 

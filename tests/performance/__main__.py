@@ -5,6 +5,7 @@ measured is one.
 """
 
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -44,6 +45,7 @@ def main(wanted: list[str]) -> int:
         print(f"unknown: {', '.join(unknown)}. Budgets: {', '.join(BUDGETS)}")
         return 2
     _allow_many_files()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is cleaned up
     rows: list[Row] = []
     for name in wanted or BUDGETS:
         began = time.monotonic()

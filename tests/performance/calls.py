@@ -36,12 +36,14 @@ def one_at_a_time() -> list[Row]:
     """B1: from the call to the finished result."""
     with running() as daemon, Client(daemon.home) as client:
         finished = str(client.call("console_execute_command", command="true")["jobId"])
+        before = _commits(daemon)
         spawned, idle, called, pinged = _in_turns(
             spawn_and_wait,
             lambda: client.call("console_get_job_status", jobId=finished),
             lambda: client.call("console_execute_command", command="true"),
             lambda: client.request("ping", {}),
         )
+        count, taken = (late - early for early, late in zip(before, _commits(daemon), strict=True))
         floor = p50(spawned) + p50(idle)
         ratio = p50(called) / floor
         by_sdk = asyncio.run(_sdk_call(daemon))
@@ -60,8 +62,19 @@ def one_at_a_time() -> list[Row]:
             what=f"the same, p95; a `ping` takes {ms(p50(pinged))}",
             figure=ms(p95(called)),
         ),
+        Row(
+            budget="B1",
+            what=f"commits in that, of which a run has {count / (_WARM_UP + _SAMPLES):.0f}, mean of one",
+            figure=ms(taken / count),
+        ),
         Row(budget="B1", what="the same with the SDK's client, p50", figure=ms(by_sdk)),
     ]
+
+
+def _commits(daemon: Daemon) -> tuple[float, float]:
+    """Return how many commits there have been and how many seconds they took."""
+    name = "console_automation_store_commit_seconds"
+    return daemon.gauge(f"{name}_count"), daemon.gauge(f"{name}_sum")
 
 
 def _in_turns(*works: Callable[[], object]) -> list[list[float]]:
