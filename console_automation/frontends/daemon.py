@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -28,6 +29,7 @@ from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest, ConsoleAutomationError
 from console_automation.frontends.handshake import LONGEST_LINE, PROTOCOL, must_retire
+from console_automation.frontends.launch import dial
 from console_automation.frontends.lines import LineTooLong, read_line
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
@@ -35,6 +37,7 @@ from console_automation.operations.table import invoke
 log = logging.getLogger(__name__)
 
 _HELLO_SECONDS = 10.0
+_LOCK_SECONDS = 20.0
 _LOG_BYTES = 4 << 20
 
 
@@ -277,17 +280,39 @@ def run(home: Path, overrides: Mapping[str, Any], *, ready: int | None) -> int:
     """Run a daemon on a state directory in this process; returns the exit code."""
     directory = StateDirectory(home)
     try:
-        directory.acquire()
+        if not _take(directory, ready):
+            return 0
         settings = config.load(home, overrides=overrides)
         _set_up_logging(directory, settings.log_level, foreground=ready is None)
         sys.setswitchinterval(0.001)  # the store's thread must not wait 5 ms for a busy loop
         asyncio.run(Daemon(directory, settings).run(ready))
     except ConsoleAutomationError as error:
-        log.error("%s", error.message)
         _tell(ready, error.message)
         if ready is None:
             sys.stderr.write(f"console-automation: {error.message}\n")
+        else:
+            log.error("%s", error.message)
         return 4
     finally:
         directory.release()
     return 0
+
+
+def _take(directory: StateDirectory, ready: int | None) -> bool:
+    """Take the lock; False when another daemon has come to serve meanwhile.
+
+    A daemon that a client started waits for one that has the lock and does not answer: that one is
+    just starting, or ending.
+    """
+    limit = time.monotonic() + _LOCK_SECONDS
+    while ready is not None and time.monotonic() < limit:
+        if directory.try_acquire():
+            return True
+        line = dial(str(directory.home))
+        if line is not None:
+            line.close()
+            _tell(ready, "ready")
+            return False
+        time.sleep(0.02)
+    directory.acquire()
+    return True

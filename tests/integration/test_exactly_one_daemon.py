@@ -146,6 +146,19 @@ def test_twenty_bridges_at_once_start_one_daemon(clean_home: Path) -> None:
     assert {bridge.returncode for bridge in bridges} == {0}
 
 
+def test_a_client_that_comes_while_a_daemon_is_starting_is_served_by_that_one(
+    clean_home: Path,
+) -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "daemon"], env=environment(clean_home), stderr=subprocess.DEVNULL
+    ) as starting:
+        try:
+            until_now((clean_home / "daemon.lock").exists)
+            assert ask(clean_home, {"ask": "status"})["pid"] == starting.pid
+        finally:
+            starting.terminate()
+
+
 # -- what a dead one left behind -----------------------------------------------------------------
 
 
