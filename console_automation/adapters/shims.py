@@ -180,11 +180,12 @@ class ShimHost:
         """Tell the run's shim to end it, now or as soon as it dials in."""
         message = {"stop": run_id, "cause": "cancel", "signal": signal, "grace": grace}
         line = self._live.get(run_id)
-        order = next((order for order in self._waiting if order["run"] == run_id), None)
+        order = self._order_of(run_id)
         if line:
             line.send(message)
         elif order:
             self._waiting.remove(order)
+            self._ended(run_id)
             self._observer.run_found(run_id, RunFacts(hold=Hold.FENCED))
         else:
             self._stops[run_id] = message
@@ -236,13 +237,17 @@ class ShimHost:
     async def wait_for_output(self, run_id: str, *, after: int) -> None:
         """Return when there is output beyond a sequence number, or the run is over."""
         line = self._live.get(run_id)
-        if line is None and run_id not in self._orphans:
+        if line is None and run_id not in self._orphans and not self._order_of(run_id):
             return
         news = asyncio.get_running_loop().create_future()
         self._watchers.setdefault(run_id, []).append((after, news))
         if line:
             self._watch(line, run_id)
         await news
+
+    def _order_of(self, run_id: str) -> protocol.Message | None:
+        """Return the order of a run that waits for a shim."""
+        return next((order for order in self._waiting if order["run"] == run_id), None)
 
     def _watch(self, line: _Line, run_id: str) -> None:
         watchers = [each for each in self._watchers.get(run_id, ()) if not each[1].done()]
@@ -332,6 +337,7 @@ class ShimHost:
         if error is None:
             self.adopt(run_id)
         else:
+            self._ended(run_id)
             self._observer.run_refused(run_id, error)
         self._rest(line)
 

@@ -1,5 +1,6 @@
 """The launcher dies, and cannot be started again at once: jobs wait, and run as soon as it can."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -45,3 +46,24 @@ async def test_an_engine_that_cannot_listen_for_shims_says_so_and_leaves_nothing
     (home / "run" / "shims.sock").rmdir()
     async with open_app(home, settings) as app:
         assert (await app.get_background_job_metrics())["totalJobs"] == 0
+
+
+async def test_a_reader_of_a_run_that_waits_for_a_shim_waits_with_it(app: App) -> None:
+    host = app.engine.jobs.host
+    await until(lambda: host.capacity["idle"] > 0, "the first shims")
+    launcher = host._launcher._process.pid  # type: ignore[attr-defined]
+    jobs: list[str] = []
+    os.kill(launcher, signal.SIGSTOP)
+    try:
+        while not host._waiting:  # type: ignore[attr-defined]
+            jobs.append(await app.start_background_job("echo at last; sleep 600"))
+        news = asyncio.ensure_future(host.wait_for_output(f"{jobs[-1]}.1", after=0))
+        await app.get_background_job_output(jobs[-1])
+        assert not news.done()
+    finally:
+        os.kill(launcher, signal.SIGCONT)
+    await asyncio.wait_for(news, PATIENCE)
+    page = await app.get_background_job_output(jobs[-1], wait_ms=PATIENCE * 1000)
+    assert page["output"][0]["content"] == "at last\n"
+    for job in jobs:
+        await app.call("console_cancel_job", jobId=job)
