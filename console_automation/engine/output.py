@@ -15,7 +15,9 @@ from console_automation.engine.jobs import JobManager
 from console_automation.errors import BadRequest
 from console_automation.ports import OutputLog
 
-_INLINE_CHUNKS = 256  # reading what so many chunks hold is cheaper than a thread, if it is all
+_INLINE_CHUNKS = 256  # reading so few from the page cache is cheaper than a thread
+_INLINE_BYTES = 1 << 17  # and so little, if it comes in chunks of
+_COARSE_BYTES = 1 << 10  # that size on average
 _SCAN_SECONDS = 2.0  # the longest that one call searches, give or take a chunk
 _SCAN_CHUNKS = 2048  # read at a time for it
 _CHUNK_BYTES = 4100  # a chunk has no more
@@ -101,9 +103,9 @@ class OutputReader:
         if matches:
             end = job.output.last_sequence + 1 if job.is_terminal else None
             return await asyncio.to_thread(self._search, job.run_id, query, matches, end)
-        if self.counts(job).last_sequence > _INLINE_CHUNKS:
-            return await asyncio.to_thread(self._read, job.run_id, query)
-        return self._read(job.run_id, query)
+        if _is_quick(query, self.counts(job)):
+            return self._read(job.run_id, query)
+        return await asyncio.to_thread(self._read, job.run_id, query)
 
     def _read(self, run_id: str, query: OutputQuery) -> Page:
         if query.tail is not None or query.latest:
@@ -137,6 +139,14 @@ class OutputReader:
             has_more=scan.has_more or not is_all,
             first_available=scan.first_available,
         )
+
+
+def _is_quick(query: OutputQuery, counts: OutputCounts) -> bool:
+    """Whether a page can be read on the event loop without holding anybody up."""
+    if counts.last_sequence <= _INLINE_CHUNKS:
+        return True
+    is_coarse = counts.bytes >= _COARSE_BYTES * counts.last_sequence
+    return is_coarse and query.stream is None and query.max_bytes <= _INLINE_BYTES
 
 
 class _Scan:
