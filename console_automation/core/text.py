@@ -61,6 +61,12 @@ def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 job, 2 jobs, 2 processes."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}{ending}"
+
+
 def human_bytes(count: int) -> str:
     """Return a size a person reads at a glance: 512 B, 14.2 kB, 3.0 MB."""
     size = float(count)

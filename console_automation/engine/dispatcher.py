@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from console_automation.config import Settings
 from console_automation.core.job import Job
 from console_automation.core.queue import Hindrance, ReadyQueue
+from console_automation.core.text import counted
 from console_automation.engine.admission import Admission
 
 _PAUSE_SECONDS = 1.0
@@ -99,10 +100,10 @@ class Dispatcher:
         if hindrance is None:
             return None
         if hindrance is Hindrance.TOTAL_CAP:
-            why = f"{self.queue.live} jobs are running, {self.queue.total} may"
+            why = f"{self.queue.live} of {counted(self.queue.total, 'slot')} taken"
         elif hindrance is Hindrance.SESSION_CAP:
             cap = self.queue.per_session
-            why = f"{cap} jobs of session {job.spec.session_id!r} are running, {cap} may"
+            why = f"session {job.spec.session_id!r} runs {counted(cap, 'job')} already, as many as it may"
         else:
             why = self._objection or "it starts as soon as it is its turn"
         return Standing(self.queue.position(job.id), why)

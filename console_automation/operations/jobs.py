@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from console_automation.core.job import Job, Leftovers, OnOutputLimit, Status
 from console_automation.core.output import Chunk
-from console_automation.core.text import human_bytes, human_seconds, sanitize
+from console_automation.core.text import counted, human_bytes, human_seconds, sanitize
 from console_automation.engine.engine import Engine
 from console_automation.engine.output import OutputQuery
 from console_automation.engine.retention import FINISHED
@@ -265,7 +265,11 @@ async def wait_for_jobs(engine: Engine, call: Call, request: ask.WaitForJobs) ->
     enough = 1 if request.mode == "any" else None
     waiting = engine.jobs.wait(request.job_ids, timeout=timeout, enough=enough)
     jobs = await _telling(
-        engine, call, timeout, waiting, lambda: f"waiting for {len(request.job_ids)} jobs"
+        engine,
+        call,
+        timeout,
+        waiting,
+        lambda: f"waiting for {counted(len(request.job_ids), 'job')}",
     )
     return {
         "success": True,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from console_automation.core.text import human_bytes, human_seconds, one_line
+from console_automation.core.text import counted, human_bytes, human_seconds, one_line
 from console_automation.operations.views import (
     CancelResult,
     ChunkView,
@@ -82,7 +82,7 @@ def _left(job: JobView) -> str:
         return ""
     ended = sum(process["ended"] for process in left)
     fate = "ended too" if ended == len(left) else f"{len(left) - ended} still alive"
-    return f"; it left {len(left)} background processes behind ({fate})"
+    return f"; it left {counted(len(left), 'background process')} behind ({fate})"
 
 
 def excerpt(output: str) -> str:
@@ -144,7 +144,7 @@ def output(result: OutputResult) -> str:
     """Tell what a page holds."""
     chunks = result["output"]
     more = "more is there" if result["hasMore"] else f"that is all so far, the job is {_is(result)}"
-    head = f"{len(chunks)} chunks; {more}; go on with since={result['nextSince']}"
+    head = f"{counted(len(chunks), 'chunk')}; {more}; go on with since={result['nextSince']}"
     first = result["firstAvailableSequence"]
     if result["droppedBytes"]:
         dropped = human_bytes(result["droppedBytes"])
@@ -182,7 +182,7 @@ def metrics(result: MetricsResult) -> str:
 
 def cleaned(result: CleanupResult) -> str:
     """Tell what was removed."""
-    return f"{result['cleaned']} finished jobs removed, {result['remaining']} jobs remain"
+    return f"{counted(result['cleaned'], 'finished job')} removed, {result['remaining']} left"
 
 
 def waited(result: WaitResult) -> str:

@@ -87,7 +87,7 @@ def test_runs_above_a_lowered_cap_go_on_and_none_is_added_before_they_are_below_
         daemon.cancel(old[0])
         daemon.cancel(old[1])
         assert statuses(daemon, new) == {"pending": 4}
-        assert daemon.job(new[0])["waitingFor"] == "1 jobs are running, 1 may"
+        assert daemon.job(new[0])["waitingFor"] == "1 of 1 slot taken"
         daemon.gate.open()
         for job in new:
             daemon.over(job)
@@ -133,7 +133,7 @@ def test_a_session_at_its_cap_holds_back_nobody_else_and_says_what_it_waits_for(
         for _ in range(2):
             waiting = daemon.job(capped)
             assert (waiting["status"], waiting["queuePosition"]) == ("pending", 1)
-            assert waiting["waitingFor"] == "1 jobs of session 'full' are running, 1 may"
+            assert waiting["waitingFor"] == "session 'full' runs 1 job already, as many as it may"
             daemon.restart()
         daemon.cancel(first)
         assert daemon.over(capped)["exitCode"] == 0

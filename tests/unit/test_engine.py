@@ -76,7 +76,7 @@ async def test_a_pending_job_says_why_it_waits(build: Build) -> None:
     second = await manager.submit(spec(script("sleep"), session_id="s"))
     third = await manager.submit(spec(depends_on=(first.id,)))
     standing = manager.standing(second)
-    assert standing and (standing.position, standing.why) == (1, "1 jobs are running, 1 may")
+    assert standing and (standing.position, standing.why) == (1, "1 of 1 slot taken")
     waits = manager.standing(third)
     assert waits and waits.why == f"waits for {first.id}"
     assert manager.standing(first) is None

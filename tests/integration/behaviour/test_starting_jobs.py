@@ -228,7 +228,7 @@ async def test_a_session_at_its_cap_runs_the_higher_priority_first(
     ]
     job = await status(client, waiting[0])
     assert job["status"] == "pending" and job["queuePosition"] == 3
-    assert job["waitingFor"] == f"3 jobs of session '{session}' are running, 3 may"
+    assert job["waitingFor"] == f"session '{session}' runs 3 jobs already, as many as it may"
     gates[0].open()
     for job_id in waiting:
         await over(client, job_id)
