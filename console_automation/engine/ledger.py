@@ -4,8 +4,10 @@
 the effects over. A commit that fails takes back what was merely asked for (a submission); what has
 happened (a start, an end) stays true in memory and is saved again later.
 
-Memory holds the jobs that are not over, and the last thousand that are. A terminal status is shown
-only once it is committed, so that no crash can take it back.
+Memory holds the jobs that are not over, and the last thousand that are. A terminal status is not
+shown while its commit is under way, so that no crash takes it back. Should the commit fail it is shown
+all the same, because it has happened: after a crash the run's exit record says it again. Only the
+cancellation of a job that never ran has no such record.
 """
 
 import asyncio
