@@ -28,7 +28,7 @@ STORE = ("insert", "update", "delete")
 HOST = ("start", "adopt", "stop", "confirm", "discard")
 OBSERVER = ("run_started", "run_exited", "run_found", "run_refused")
 
-_WRITING_SECONDS = 0.05  # what a death during a write takes
+_TURNS = 50  # of the event loop, in which a daemon may tell others of what it has not written yet
 
 
 class Fuse:
@@ -46,6 +46,13 @@ class Fuse:
 
     def is_at(self, point: str) -> bool:
         return point == self._point
+
+    def smoulder(self, point: str, turns: int) -> None:
+        """Reach a point after so many turns of the event loop."""
+        if turns:
+            get_running_loop().call_soon(self.smoulder, point, turns - 1)
+        else:
+            self.reach(point)
 
 
 class Stand:
@@ -65,7 +72,7 @@ class Stand:
             point = " ".join((name, *_events(args)))
             self._fuse.reach(f"before {point}")
             if self._fuse.is_at(f"during {point}"):
-                get_running_loop().call_later(_WRITING_SECONDS, self._fuse.reach, f"during {point}")
+                self._fuse.smoulder(f"during {point}", _TURNS)
                 return get_running_loop().create_future()
             result = call(*args, **kwargs)
             if isinstance(result, Future):
