@@ -136,6 +136,7 @@ def test_the_portable_tree_says_nothing_of_what_left_its_group() -> None:
 
     def work() -> bool:
         tree = start(group_tree, "setsid sleep {sleep} & wait", 2, mark)
+        until_now(lambda: len({os.getpgid(pid) for pid in bearing(mark)}) == 2)
         tree.kill()
         until_now(lambda: not is_childless() and not tree.survivors())
         return len(bearing(mark)) == 1
