@@ -15,14 +15,18 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from console_automation.shim import shim
 
+_REHEARSALS = 10  # the interpreter specializes code that has run eight times
+
 
 def main(control: socket.socket, path: str, uses: int) -> None:
     """Fork a shim per byte received until the control socket ends."""
-    wake, waker = os.pipe()
-    os.set_blocking(wake, False)
-    os.set_blocking(waker, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    shim.set_signals()  # the shims inherit them
+    wake = shim.be_woken()
+    try:
+        for _ in range(_REHEARSALS):
+            shim.rehearse(f"{path}.{os.getpid()}", wake)
+    except OSError:
+        pass  # no loss: every shim learns by itself
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection would touch, and so copy, every page that shims share
@@ -37,9 +41,8 @@ def main(control: socket.socket, path: str, uses: int) -> None:
                 return
             for _ in wanted:
                 if os.fork() == 0:
-                    signal.set_wakeup_fd(-1)
+                    os.close(signal.set_wakeup_fd(-1))
                     os.close(wake)
-                    os.close(waker)
                     control.close()
                     _become_shim(path, uses)
 

@@ -74,12 +74,16 @@ class Link:
             line.close()
             self.redial_at = time.monotonic() + REDIAL_SECONDS
             return False
+        self.attach(line)
+        self.send({"hello": VERSION, "pid": self.pid, "run": run_id})
+        return True
+
+    def attach(self, line: socket.socket) -> None:
+        """Talk over this line from now on."""
         line.setblocking(False)
         self.socket = line
         self._inbox.clear()
         self._outbox.clear()
-        self.send({"hello": VERSION, "pid": self.pid, "run": run_id})
-        return True
 
     @property
     def has_unsent(self) -> bool:
