@@ -111,7 +111,7 @@ def test_nothing_that_left_the_group_is_left(plant: Plant, shape: str) -> None:
     assert killed(plant, *OUTSIDE[shape]) == {"immortal": [], "alive": []}
 
 
-@descendants
+@pytest.mark.parametrize("plant", [descendant_tree, without_pidfds])
 def test_a_process_that_forks_and_exits_all_the_time_does_not_get_away(
     plant: Plant, tmp_path: Path
 ) -> None:
