@@ -112,6 +112,11 @@ class ReadyQueue:
     def _open(self, session_id: str | None) -> bool:
         return session_id is None or self._taken[session_id] < self.per_session
 
+    def _places_of(self, session_id: str | None) -> "SortedList[_Place]":
+        if session_id not in self._sessions:
+            self._sessions[session_id] = SortedList()
+        return self._sessions[session_id]
+
     def _change_session(
         self,
         session_id: str | None,
@@ -122,7 +127,7 @@ class ReadyQueue:
         free: str | None = None,
     ) -> None:
         """Change one session's places and slots, and keep its head where it belongs."""
-        places = self._sessions.setdefault(session_id, SortedList())
+        places = self._places_of(session_id)
         if places and self._open(session_id):
             self._heads.remove(places[0])
         if add:

@@ -280,6 +280,8 @@ def run(home: Path, overrides: Mapping[str, Any], *, ready: int | None) -> int:
     """Run a daemon on a state directory in this process; returns the exit code."""
     directory = StateDirectory(home)
     try:
+        if ready is not None:
+            os.chdir("/")  # the directory of the client that started it shall not stay in use
         if not _take(directory, ready):
             return 0
         settings = config.load(home, overrides=overrides)

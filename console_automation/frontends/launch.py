@@ -148,7 +148,9 @@ def _start(home: str) -> None:
     os.set_inheritable(writer, True)
     log = os.open(f"{home}/daemon.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDWR)
-    argv = [sys.executable, "-m", "console_automation", "daemon", "run", "--ready-fd", str(writer)]
+    # -P: what lies in the client's working directory must not be taken for this package.
+    argv = [sys.executable, "-P", "-m", "console_automation", "daemon", "run"]
+    argv += ["--ready-fd", str(writer)]
     pid = os.posix_spawn(
         sys.executable,
         argv,

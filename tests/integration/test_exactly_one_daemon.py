@@ -159,6 +159,26 @@ def test_a_client_that_comes_while_a_daemon_is_starting_is_served_by_that_one(
             starting.terminate()
 
 
+def test_a_daemon_takes_neither_code_nor_its_place_from_the_directory_of_its_client(
+    clean_home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "console_automation").mkdir()
+    (tmp_path / "console_automation" / "__init__.py").write_text("raise SystemExit('hijacked')")
+    program = Path(sys.executable).with_name("console-automation")
+    done = subprocess.run(
+        [program, "metrics"],
+        cwd=tmp_path,
+        env=environment(clean_home),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    [daemon] = daemons_of(clean_home)
+    assert os.readlink(f"/proc/{daemon}/cwd") == "/"
+
+
 # -- what a dead one left behind -----------------------------------------------------------------
 
 

@@ -15,6 +15,8 @@ from console_automation.core.job import Job, OutputCounts, Phase, Reason
 #: One encoder for all: `json.dumps` with separators would make a new one at every call.
 dump = json.JSONEncoder(separators=(",", ":")).encode
 
+_PHASES = {each.value: each for each in Phase}
+
 
 def state_of(job: Job) -> dict[str, Any]:
     """Return the columns that change, as statement parameters."""
@@ -62,7 +64,7 @@ def job_of(row: sqlite3.Row) -> Job:
     return Job(
         id=row["id"],
         spec=spec_from_plain(json.loads(row["spec"])),
-        phase=Phase(row["phase"]),
+        phase=_PHASES[row["phase"]],
         attempt=state["attempt"],
         dispatches=state["dispatches"],
         run_id=state["run_id"],
