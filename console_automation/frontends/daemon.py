@@ -5,6 +5,7 @@ up where it stopped. SIGTERM lets go of running jobs, which go on, unless a sett
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -105,6 +106,8 @@ class Daemon:
         if not loading.cancelled() and loading.exception() is not None:
             log.error("MCP cannot be served", exc_info=loading.exception())
             self._stop.set()
+        gc.freeze()
+        gc.enable()
 
     def _start_http(self) -> Any:
         from console_automation.frontends.http import HttpServer, read_token
@@ -286,6 +289,7 @@ def run(home: Path, overrides: Mapping[str, Any], *, ready: int | None) -> int:
             return 0
         settings = config.load(home, overrides=overrides)
         _set_up_logging(directory, settings.log_level, foreground=ready is None)
+        gc.disable()  # until everything is loaded, which then is never looked through again
         sys.setswitchinterval(0.001)  # the store's thread must not wait 5 ms for a busy loop
         asyncio.run(Daemon(directory, settings).run(ready))
     except ConsoleAutomationError as error:
