@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import httpx2
 import mcp
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
 
 from console_automation.app import App
 from tests.integration.servers import PROGRAM, Server, environment
@@ -93,7 +93,8 @@ def over_stdio(server: Server, **options: Any) -> mcp.Client:
 async def over_http(server: Server, **options: Any) -> AsyncIterator[mcp.Client]:
     """Connect a client to `/mcp` with the bearer token."""
     headers = {"Authorization": f"Bearer {server.token}"}
-    async with create_mcp_http_client(headers=headers) as http:
+    timeout = httpx2.Timeout(PATIENCE, read=None)
+    async with httpx2.AsyncClient(headers=headers, timeout=timeout, verify=False) as http:
         transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
         async with mcp.Client(transport, **options) as client:
             yield client

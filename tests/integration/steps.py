@@ -1,8 +1,8 @@
-"""What tests do with a client again and again: start, wait to the end, read all, expect a refusal."""
+"""What tests do with a client again and again: start, wait to the end, read all, expect refusals."""
 
 from typing import Any
 
-from tests.integration.clients import Client
+from tests.integration.clients import Answer, Client
 from tests.waiting import until
 
 
@@ -18,6 +18,19 @@ async def refused(client: Client, tool: str, **arguments: Any) -> dict[str, Any]
     answer = await client.call(tool, arguments)
     assert answer.is_error, answer.text
     return answer.structured
+
+
+async def in_time(client: Client, tool: str, **arguments: Any) -> Answer:
+    """Have a tool run a command until it is done within the call: a busy machine may take longer."""
+
+    async def attempt() -> Answer | None:
+        answer = await client.call(tool, arguments)
+        assert not answer.is_error, answer.text
+        return None if answer.structured["status"] in ("pending", "running") else answer
+
+    answer = await until(attempt, f"{arguments} in time")
+    assert answer is not None
+    return answer
 
 
 async def start(client: Client, command: str, args: list[str] | None = None, **options: Any) -> str:

@@ -17,7 +17,7 @@ from mcp.shared.subscriptions import ResourceUpdated
 
 from tests.integration.clients import Connected, over_stdio
 from tests.integration.conftest import Gate
-from tests.integration.raw import CLIENT, LEGACY, MODERN, RawBridge, bridge
+from tests.integration.raw import CLIENT, LEGACY, MODERN, bridge
 from tests.integration.servers import (
     PROGRAM,
     Server,
@@ -224,12 +224,13 @@ def test_a_client_that_does_not_read_harms_only_itself(server: Server) -> None:
         assert sorted(deaf.hear()["id"] for _ in range(60)) == list(range(60))
 
 
-def test_ids_and_sessions_of_two_clients_are_their_own(server: Server) -> None:
+def test_the_same_id_of_two_clients_is_two_requests(server: Server) -> None:
     with bridge(server.home) as one, bridge(server.home) as two:
-        wires: list[RawBridge] = [one, two]
-        for wire, word in zip(wires, ("one", "two"), strict=True):
-            arguments = {"command": f"sleep 0.05; echo {word}"}
-            params = {"name": "console_execute_command", "arguments": arguments}
+        wires = {"one": one, "two": two}
+        for word, wire in wires.items():
+            arguments = {"command": "true", "options": {"name": word}}
+            params = {"name": "console_execute_async", "arguments": arguments}
             wire.say({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
-        for wire, word in zip(wires, ("one", "two"), strict=True):
-            assert wire.answer(1)["result"]["structuredContent"]["output"] == f"{word}\n"
+        for word, wire in wires.items():
+            answer = wire.answer(1)["result"]["structuredContent"]
+            assert answer["job"]["name"] == word

@@ -1,10 +1,16 @@
-"""The behaviour suite: every test body runs over three front ends, the library, stdio and HTTP."""
+"""The behaviour suite: every test body runs over three front ends, the library, stdio and HTTP.
 
+The tests of a module share a connection, and the daemon is everybody's: none relies on being alone.
+"""
+
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from jsonschema import Draft202012Validator
 
 from console_automation.app import open_app
@@ -56,15 +62,15 @@ class Checked:
         return answer
 
 
-@pytest.fixture(params=["library", "stdio", "http"])
-async def client(
-    request: pytest.FixtureRequest, home: Path, server: Server
-) -> AsyncIterator[Client]:
-    """A client over one of the front ends."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["library", "stdio", "http"])
+async def client(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Client]:
+    """A client over one of the front ends, the same for all tests of a module."""
     if request.param == "library":
+        home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
         settings = Settings(**{**CALM, **SETTINGS}, on_shutdown=OnShutdown.STOP)
         async with open_app(home, settings) as app:
             yield Checked(Library(app))
+        shutil.rmtree(home, ignore_errors=True)
     else:
         connect = over_stdio if request.param == "stdio" else over_http
         async with in_one_task(connect(server)) as connected:

@@ -11,6 +11,8 @@ from tests.integration.conftest import Gate
 from tests.integration.steps import ok, over, printed, refused, running, start, status
 from tests.waiting import until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 CANCEL = "console_cancel_job"
 
 

@@ -6,14 +6,16 @@ import pytest
 
 from tests.integration.clients import Client
 from tests.integration.conftest import Gate
-from tests.integration.steps import ok, over, printed, status, text_of
+from tests.integration.steps import in_time, ok, over, printed, status, text_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 COMMAND = "console_execute_command"
 
 
 @pytest.mark.parametrize(("command", "code"), [("true", 0), ("exit 42", 42), ("kill -9 $$", None)])
 async def test_the_end_of_a_command_is_told(client: Client, command: str, code: int | None) -> None:
-    result = await ok(client, COMMAND, command=command)
+    result = (await in_time(client, COMMAND, command=command)).structured
     assert result["exitCode"] == code
     assert result["status"] == ("completed" if code == 0 else "failed")
     assert result.get("signal") == ("SIGKILL" if code is None else None)
@@ -24,11 +26,14 @@ async def test_arguments_stdin_directory_and_environment_are_as_asked(
     client: Client, tmp_path: Path
 ) -> None:
     options = {"workingDirectory": str(tmp_path), "environment": {"A": "b c"}, "stdin": "fed\n"}
-    result = await ok(client, COMMAND, command='pwd; echo "$A"; cat', options=options)
+    command = 'pwd; echo "$A"; cat'
+    result = (await in_time(client, COMMAND, command=command, options=options)).structured
     assert result["output"] == f"{tmp_path}\nb c\nfed\n"
-    result = await ok(client, COMMAND, command="printf", args=["%s.", "a b", "$HOME"])
+    result = (
+        await in_time(client, COMMAND, command="printf", args=["%s.", "a b", "$HOME"])
+    ).structured
     assert result["output"] == "a b.$HOME."
-    result = await ok(client, COMMAND, command="exit", options={"shell": True})
+    result = (await in_time(client, COMMAND, command="exit", options={"shell": True})).structured
     assert result["exitCode"] == 0
 
 
@@ -55,7 +60,7 @@ async def test_it_is_ended_instead_when_that_is_wanted(client: Client) -> None:
 
 
 async def test_of_a_long_output_the_end_is_shown_and_the_rest_can_be_read(client: Client) -> None:
-    answer = await client.call(COMMAND, {"command": "seq 1 30000"})
+    answer = await in_time(client, COMMAND, command="seq 1 30000")
     result = answer.structured
     whole = "".join(f"{number}\n" for number in range(1, 30_001))
     assert whole.endswith(result["output"]) and result["output"].endswith("30000\n")
@@ -65,6 +70,6 @@ async def test_of_a_long_output_the_end_is_shown_and_the_rest_can_be_read(client
 
 
 async def test_it_is_a_job_like_any_other(client: Client) -> None:
-    result = await ok(client, COMMAND, command="true")
+    result = (await in_time(client, COMMAND, command="true")).structured
     job = await status(client, result["jobId"])
     assert (job["command"], job["status"]) == ("true", "completed")

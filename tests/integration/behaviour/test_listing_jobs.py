@@ -2,9 +2,13 @@
 
 import os
 
+import pytest
+
 from tests.integration.clients import Client
 from tests.integration.conftest import Gate
 from tests.integration.steps import ok, over, running, start
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIST = "console_list_jobs"
 

@@ -11,6 +11,8 @@ from tests.integration.conftest import Gate
 from tests.integration.steps import ok, over, pages, printed, start, status, text_of
 from tests.waiting import until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 READ = "console_get_job_output"
 NUMBERS = "".join(f"{number}\n" for number in range(1, 5001))
 

@@ -14,6 +14,8 @@ from tests.integration.conftest import SETTINGS, Gate
 from tests.integration.steps import ok, refused, start
 from tests.waiting import until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 ASYNC = "console_execute_async"
 COMMAND = "console_execute_command"
 STATUS = "console_get_job_status"

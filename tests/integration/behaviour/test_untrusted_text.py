@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from console_automation.app import App
-from console_automation.engine import output
-from tests.integration.clients import Client, Library
-from tests.integration.steps import ok, over, pages, printed, refused, start, status, text_of
+from tests.integration.clients import Client
+from tests.integration.steps import in_time, ok, over, printed, refused, start, status, text_of
 from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 READ = "console_get_job_output"
 #: Hidden in each: what a terminal or a model would obey, between an "a" and a "z".
@@ -43,12 +43,11 @@ def is_inert(text: str) -> bool:
 
 async def test_what_a_job_prints_is_inert_wherever_a_model_reads_it(client: Client) -> None:
     fed: dict[str, Any] = {"stdin": EVERYTHING}
-    foreground = await client.call("console_execute_command", {"command": "cat", "options": fed})
+    foreground = await in_time(client, "console_execute_command", command="cat", options=fed)
     assert "az" in foreground.structured["output"]
     job_id = foreground.structured["jobId"]
-    waited = await client.call(
-        "console_execute_async", {"command": "cat", "options": {**fed, "waitMs": 1000}}
-    )
+    waiting = {**fed, "waitMs": 1000}
+    waited = await in_time(client, "console_execute_async", command="cat", options=waiting)
     answers = [
         foreground,
         waited,
@@ -123,37 +122,6 @@ async def test_a_pattern_that_blows_up_elsewhere_is_answered_or_refused(client: 
         async with asyncio.timeout(PATIENCE):
             answer = await client.call(READ, {"jobId": job_id, "options": {"grep": pattern}})
         assert not answer.is_error or answer.structured["code"] == "INVALID_ARGUMENT"
-
-
-async def test_a_search_keeps_nobody_else_waiting(app: App) -> None:
-    """A pattern as hostile as it may be, and meanwhile calls of others are answered."""
-    client = Library(app)
-    job_id = await start(client, "base64 -w 0 /dev/urandom | head -c 2000000")
-    await over(client, job_id)
-    options = {"grep": "[A-Za-z0-9+/]*a[A-Za-z0-9+/]{900}!"}
-    searching = asyncio.create_task(client.call(READ, {"jobId": job_id, "options": options}))
-    answered = 0
-    while not searching.done():
-        assert (await ok(client, "console_get_job_status", jobId=job_id))["success"]
-        answered += 1
-        await asyncio.sleep(0)
-    assert not (await searching).is_error
-    assert answered > 10
-
-
-async def test_a_search_out_of_time_says_so_and_goes_on_where_it_stopped(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The time is taken away here, so every call looks at the lines of one chunk."""
-    monkeypatch.setattr(output, "_SCAN_SECONDS", 0.0)
-    client = Library(app)
-    job_id = await start(client, "seq 1 20000")
-    await over(client, job_id)
-    read = await pages(client, job_id, grep="^1")
-    assert len(read) > 10
-    whole = {f"{number}" for number in range(1, 20_001) if str(number).startswith("1")}
-    assert set(text_of(*read).split()) >= whole
-    assert read[-1]["nextSince"] == (await status(client, job_id))["output"]["lastSequence"]
 
 
 async def test_a_line_without_end_is_searched_and_shown_in_pieces(client: Client) -> None:

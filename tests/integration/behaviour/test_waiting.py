@@ -3,10 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.integration.clients import Client
 from tests.integration.conftest import Gate
 from tests.integration.steps import ok, over, running, start
 from tests.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WAIT = "console_wait_for_jobs"
 FOREVER = 30 * 86_400_000
