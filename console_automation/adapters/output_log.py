@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from console_automation.core.output import Chunk, Page
-from console_automation.shim.capture import CHUNK, HEADER, READ_SIZE, chunks_in, segment_path
+from console_automation.shim.capture import (
+    CHUNK,
+    HEADER,
+    LONGEST_SEQUENCE,
+    READ_SIZE,
+    chunks_in,
+    incomplete_tail,
+    segment_path,
+)
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 _MARKS = 1024
@@ -50,18 +58,12 @@ class _Record(NamedTuple):
 
 
 def chunk_ends(data: bytes) -> Iterator[int]:
-    """Yield where each chunk of a record ends: after 4096 bytes, but never inside a character."""
-    start = 0
-    for index in range(1, chunks_in(len(data)) + 1):
-        end = min(index * CHUNK, len(data))
-        if end < len(data):
-            cut = end
-            while cut > max(end - 3, start + 1) and data[cut] & 0xC0 == 0x80:
-                cut -= 1
-            if data[cut] & 0xC0 != 0x80:
-                end = cut
-        yield end
-        start = end
+    """Yield where each chunk of a record ends: after 4096 bytes, or before what must not be cut."""
+    count = chunks_in(len(data))
+    for end in range(CHUNK, count * CHUNK, CHUNK):
+        yield end - incomplete_tail(data[end - LONGEST_SEQUENCE : end])
+    if count:
+        yield len(data)
 
 
 class SegmentLog:

@@ -8,11 +8,12 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
-# CSI, then OSC/DCS/SOS/PM/APC strings up to their end (or to the end of the text), then the short
-# escapes; 7-bit and 8-bit forms. One pass, no backtracking: every branch starts with its own byte.
+# CSI, then OSC/DCS/SOS/PM/APC strings up to their end, or to that of the line: a string that is never
+# ended must not hide what comes after it. Then the short escapes; 7-bit and 8-bit forms. One pass, no
+# backtracking: every branch starts with its own byte.
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
 

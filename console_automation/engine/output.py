@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import re2
 
@@ -124,7 +125,7 @@ class OutputReader:
     def _search(
         self, run_id: str, query: OutputQuery, matches: Callable[[str], bool], end: int | None
     ) -> Page:
-        """Return the matching lines of the next stretch of output, one chunk per line."""
+        """Return the matching lines of the next stretch of output."""
         scan = _Scan(self._log, run_id, query, end)
         found: Iterable[Line] = output.grep(
             scan, matches, invert=query.invert, context=query.context
@@ -134,7 +135,7 @@ class OutputReader:
         kept, is_all = _fitting(found, query)
         shown = kept[-1].sequence if kept else 0
         return Page(
-            chunks=tuple(map(_chunk, kept)),
+            chunks=tuple(_chunks(kept)),
             next_since=max(shown, scan.cursor) if is_all else shown,
             has_more=scan.has_more or not is_all,
             first_available=scan.first_available,
@@ -204,19 +205,28 @@ class _Scan:
 
 def _fitting(lines: Iterable[Line], query: OutputQuery) -> tuple[list[Line], bool]:
     """Return the lines that fit into the page, whole chunks of them, and whether these are all."""
-    size = 0
+    size = chunks = 0
     kept: list[Line] = []
     for line in lines:
         size += len(line.text) + 1
-        full = size > query.max_bytes or len(kept) >= query.max_chunks
+        chunks += bool(kept) and _source(line) != _source(kept[-1])
+        full = size > query.max_bytes or chunks >= query.max_chunks
         if kept and full and line.sequence > kept[-1].sequence:
             return kept, False
         kept.append(line)
     return kept, True
 
 
-def _chunk(line: Line) -> Chunk:
-    return Chunk(line.sequence, line.at, line.stream, line.text.encode("utf-8", "replace") + b"\n")
+def _source(line: Line) -> tuple[int, str]:
+    return line.sequence, line.stream
+
+
+def _chunks(lines: Iterable[Line]) -> Iterator[Chunk]:
+    """Yield the lines, those of one chunk together."""
+    for (sequence, stream), group in groupby(lines, key=_source):
+        of_one = list(group)
+        text = "".join(f"{line.text}\n" for line in of_one)
+        yield Chunk(sequence, of_one[0].at, stream, text.encode("utf-8", "replace"))
 
 
 def _with(page: Page, chunks: Iterable[Chunk], cursor: int) -> Page:

@@ -82,7 +82,7 @@ async def execute_command(
     began = time.monotonic()
     job = await engine.jobs.submit(spec)
     if options.kill_on_timeout:
-        wait += settings.kill_grace_ms
+        wait += settings.kill_grace_ms + 2_000
     job = await _ended(engine, call, job, wait / 1000)
     waited = time.monotonic() - began
     return await command_result(engine, job, waited)
@@ -106,6 +106,7 @@ async def command_result(engine: Engine, job: Job, waited: float) -> view.Comman
         "status": job.status,
         "exitCode": seen["exitCode"],
         "durationMs": seen.get("durationMs", round(waited * 1000)),
+        "timeout": seen["timeout"],
         "output": sanitize(_text(read.page.chunks)),
         "omittedBytes": max(0, read.counts.bytes - shown),
         "nextSince": read.page.next_since,
@@ -116,6 +117,8 @@ async def command_result(engine: Engine, job: Job, waited: float) -> view.Comman
         result["signal"] = seen["signal"]
     if "error" in seen:
         result["error"] = seen["error"]
+    if "leftovers" in seen:
+        result["leftovers"] = seen["leftovers"]
     return result
 
 

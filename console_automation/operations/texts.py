@@ -76,7 +76,14 @@ def _took(job: JobView) -> str:
     return f", after {human_seconds(job['durationMs'] / 1000)}" if "durationMs" in job else ""
 
 
-def _left(job: JobView) -> str:
+def _until(timeout: int) -> str:
+    """Say when a command is ended that goes on as a job."""
+    if not timeout:
+        return "without a timeout"
+    return f"which is ended {human_seconds(timeout / 1000)} after its start, if it runs that long"
+
+
+def _left(job: JobView | CommandResult) -> str:
     left = job.get("leftovers", [])
     if not left:
         return ""
@@ -91,7 +98,8 @@ def excerpt(output: str) -> str:
         return "\n(no output)"
     if len(output) <= _EXCERPT:
         return f"\n{output}"
-    return f"\n[… the rest is in the structured result]\n{output[-_EXCERPT:]}"
+    hint = "[… what comes before is in the structured result; tail and grep fetch less]"
+    return f"\n{hint}\n{output[-_EXCERPT:]}"
 
 
 def _joined(chunks: Iterable[ChunkView]) -> str:
@@ -103,6 +111,8 @@ def executed(result: ExecuteResult) -> str:
     job = result["job"]
     if "output" in result:
         return job_line(job) + excerpt(_joined(result["output"]))
+    if job["status"] not in ("pending", "running"):
+        return f"{job_line(job)}\nIt is over: read it with console_get_job_output."
     return (
         f"{job_line(job)}\nIt goes on by itself. Wait with console_wait_for_jobs, read with"
         " console_get_job_output."
@@ -114,8 +124,8 @@ def command(result: CommandResult) -> str:
     took = human_seconds(result["durationMs"] / 1000)
     if result["status"] in ("running", "pending"):
         head = (
-            f"Still {result['status']} after {took}, now as background job {result['jobId']};"
-            " nothing was killed. Wait with console_wait_for_jobs, read on with"
+            f"Still {result['status']} after {took}, now as background job {result['jobId']}"
+            f" {_until(result['timeout'])}. Wait with console_wait_for_jobs, read on with"
             f" console_get_job_output since={result['nextSince']}, end it with console_cancel_job."
         )
     elif result["exitCode"] is not None:
@@ -125,6 +135,9 @@ def command(result: CommandResult) -> str:
         cause = result.get("signal") or result.get("error") or ""
         head = f"{result['status']} ({result.get('reason', '')}{', ' if cause else ''}{cause})"
         head += f" after {took}"
+    head += _left(result)
+    if left := result.get("leftovers"):
+        head += "; start what is to stay with console_execute_async" * left[0]["ended"]
     if result["omittedBytes"]:
         head += (
             f"; the first {human_bytes(result['omittedBytes'])} of the output are not shown"
@@ -143,17 +156,15 @@ def status(result: JobResult) -> str:
 def output(result: OutputResult) -> str:
     """Tell what a page holds."""
     chunks = result["output"]
-    more = "more is there" if result["hasMore"] else f"that is all so far, the job is {_is(result)}"
+    more = "more is there" if result["hasMore"] else f"all so far, it is still {result['status']}"
     head = f"{counted(len(chunks), 'chunk')}; {more}; go on with since={result['nextSince']}"
+    if not result["hasMore"] and result["status"] not in ("pending", "running"):
+        head = f"{counted(len(chunks), 'chunk')}; that is all, the job is over"
     first = result["firstAvailableSequence"]
     if result["droppedBytes"]:
         dropped = human_bytes(result["droppedBytes"])
         head += f". {dropped} were dropped; the oldest chunk kept is {first}"
     return head + (excerpt(_joined(chunks)) if chunks else "")
-
-
-def _is(result: OutputResult) -> str:
-    return "still " + result["status"] if result["status"] in ("running", "pending") else "over"
 
 
 def cancelled(result: CancelResult) -> str:

@@ -107,9 +107,11 @@ class CommandResult(TypedDict):
     exitCode: int | None
     signal: NotRequired[str]
     durationMs: int
+    timeout: int
     output: str
     omittedBytes: int
     nextSince: int
+    leftovers: NotRequired[list[LeftoverView]]
 
 
 class OutputResult(TypedDict):

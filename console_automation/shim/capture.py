@@ -5,8 +5,8 @@ a record of n bytes holds ceil(n / 4096) of them, so that a reader can stop insi
 writer never has to cut its reads up. `offset` is the number of bytes printed before the record, so a
 reader can tell exactly how many bytes a gap has lost.
 
-A UTF-8 character that a read has cut in two is held back until its rest arrives: no record, and so no
-page made of them, ends inside a character.
+A UTF-8 character or a terminal's control sequence that a read has cut in two is held back until its
+rest arrives: no record, and so no page made of them, ends inside one.
 
 Nothing here stops a job: what the disk does not take is counted as dropped and forgotten.
 """
@@ -21,6 +21,7 @@ READ_SIZE = 262144
 SEGMENTS = 8  # one deletion drops at most the oldest eighth,
 LARGEST_SEGMENT = 1 << 20  # and never more than this, which also bounds what a tail has to read
 STDOUT, STDERR = 1, 2
+LONGEST_SEQUENCE = 64  # bytes
 
 
 def segment_path(directory: str, index: int) -> str:
@@ -34,13 +35,29 @@ def chunks_in(length: int) -> int:
 
 
 def incomplete_tail(data: bytes | memoryview) -> int:
-    """Return how many bytes at the end begin a UTF-8 character that is not complete (0 to 3)."""
+    """Return how many bytes at the end begin what is not complete: a UTF-8 character (1 to 3), or a
+    terminal's control sequence (1 to 64; what is longer is no sequence worth waiting for)."""
+    end = bytes(data[-LONGEST_SEQUENCE:])
+    escape = end.rfind(b"\x1b")
+    if escape >= 0 and not _is_whole(end[escape + 1 :]):
+        return len(end) - escape
     for back in range(1, min(3, len(data)) + 1):
         byte = data[-back]
         if byte & 0xC0 != 0x80:
             wanted = 2 if byte & 0xE0 == 0xC0 else 3 if byte & 0xF0 == 0xE0 else 4
             return back if byte >= 0xC2 and byte < 0xF5 and wanted > back else 0
     return 0
+
+
+def _is_whole(sequence: bytes) -> bool:
+    """Whether a control sequence, given without its ESC, has its end."""
+    match sequence[:1]:
+        case b"[":
+            return any(0x40 <= byte <= 0x7E for byte in sequence[1:])
+        case b"]" | b"P" | b"X" | b"^" | b"_":
+            return b"\x07" in sequence or b"\n" in sequence
+        case _:
+            return bool(sequence.lstrip(b" !\"#$%&'()*+,-./"))
 
 
 class Capture:

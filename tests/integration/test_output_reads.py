@@ -52,6 +52,24 @@ def texts(chunks: Chunks) -> dict[str, str]:
     }
 
 
+async def test_colours_leave_nothing_behind_wherever_the_output_is_cut(app: App) -> None:
+    """Promise 20: a control sequence is never cut, so none of it is taken for text."""
+    lines = 20_000
+    script = f"yes \"$(printf '\\033[31mred\\033[0m')\" | head -{lines}; printf '\\033['; printf '1mbold'"
+    job_id = await finished(app, script)
+    assert texts(await paged(app, job_id))["stdout"] == "red\n" * lines + "bold"
+
+
+async def test_matching_lines_come_together_so_that_the_limits_hold(app: App) -> None:
+    job_id = await finished(app, "seq 1 50000")
+    for options in ({"limit": 3}, {"max_bytes": 1000}, {}):
+        page = await app.get_background_job_output(job_id, grep="1", **options)
+        assert len(page["output"]) <= options.get("limit", 20)
+        assert page["hasMore"]
+    found = texts(await paged(app, job_id, grep="1", limit=2))["stdout"].split()
+    assert found == [str(number) for number in range(1, 50_001) if "1" in str(number)]
+
+
 # -- partitions ----------------------------------------------------------------------------------
 
 

@@ -113,11 +113,23 @@ def test_a_record_is_cut_into_as_many_chunks_as_it_has_numbers(data: bytes) -> N
         (b"x" + "€".encode()[:2], 2),
         ("😀".encode()[:3], 3),
         (b"\x80\x80\x80", 0),
+        (b"red \x1b", 1),
+        (b"red \x1b[3", 3),
+        (b"red \x1b[31m", 0),
+        (b"\x1b]0;title", 9),
+        (b"\x1b]0;title\x07", 0),
+        (b"\x1b]0;title\x1b\\", 0),
+        (b"\x1b]0;title\nnext", 0),
+        (b"\x1b(", 2),
+        (b"\x1b(B", 0),
+        (b"\x1b[" + b"1;" * 40, 0),
         (b"\xff", 0),
         (b"", 0),
     ],
 )
-def test_only_the_beginning_of_a_character_is_held_back(data: bytes, tail: int) -> None:
+def test_only_the_beginning_of_a_character_or_a_sequence_is_held_back(
+    data: bytes, tail: int
+) -> None:
     assert incomplete_tail(data) == tail
 
 

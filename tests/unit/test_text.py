@@ -20,6 +20,7 @@ from console_automation.core.text import human_bytes, human_seconds, iso, one_li
         ("\x1b]0;title\x07text", "text"),
         ("\x1bP+q544e\x1b\\dcs", "dcs"),
         ("\x1b]52;c;never ended", ""),
+        ("\x1b]0;never ended\nwhat came after it\n", "\nwhat came after it\n"),
         ("abc\u202edcba\u202c", "abcdcba"),
         ("\u2066isolated\u2069", "isolated"),
         ("hello\U000e0068\U000e0069", "hello"),

@@ -43,7 +43,7 @@ async def test_a_command_that_takes_too_long_goes_on_as_a_job(client: Client, ga
     result = answer.structured
     assert (result["status"], result["exitCode"]) == ("running", None)
     job_id = result["jobId"]
-    assert job_id in answer.text and "nothing was killed" in answer.text
+    assert f"background job {job_id} which is ended 5 min 0 s after its start" in answer.text
     gate.open()
     assert (await over(client, job_id))["exitCode"] == 5
     rest = {"jobId": job_id, "options": {"since": result["nextSince"]}}
@@ -54,9 +54,18 @@ async def test_a_command_that_takes_too_long_goes_on_as_a_job(client: Client, ga
 
 async def test_it_is_ended_instead_when_that_is_wanted(client: Client) -> None:
     options = {"timeout": 50, "killOnTimeout": True}
-    result = await ok(client, COMMAND, command="echo up; sleep 600", options=options)
-    job = await over(client, result["jobId"])
-    assert (job["status"], job["reason"]) == ("failed", "timeout")
+    command = "trap '' TERM; echo up; while :; do sleep 0.1; done"
+    answer = await client.call(COMMAND, {"command": command, "options": options})
+    ended = answer.structured
+    assert (ended["status"], ended["reason"], ended["signal"]) == ("failed", "timeout", "SIGKILL")
+    assert answer.text.startswith("failed (timeout, SIGKILL)")
+
+
+async def test_what_it_left_in_the_background_is_told_with_its_fate(client: Client) -> None:
+    answer = await in_time(client, COMMAND, command="sleep 600 & echo started")
+    [left] = answer.structured["leftovers"]
+    assert "sleep 600" in left["command"] and left["ended"]
+    assert "it left 1 background process behind (ended too); start what is to stay" in answer.text
 
 
 async def test_of_a_long_output_the_end_is_shown_and_the_rest_can_be_read(client: Client) -> None:

@@ -142,4 +142,4 @@ async def test_a_silent_job_has_no_output(client: Client) -> None:
     page = answer.structured
     assert (page["output"], page["nextSince"], page["hasMore"]) == ([], 0, False)
     assert page["firstAvailableSequence"] is None
-    assert "that is all so far" in answer.text
+    assert "that is all, the job is over" in answer.text
