@@ -12,6 +12,17 @@ from typing import Any
 _marks = count(os.getpid() * 1000)
 _MARK = re.compile(rb"1000\.[0-9]+")
 
+#: A Python program that forks and exits every two milliseconds, for ever. Its pid is never known for
+#: long, so what tells whether it lives is the lock it holds on the file that is its argument.
+RUNNER = """
+import fcntl, os, sys, time
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+while True:
+    if os.fork(): os._exit(0)
+    time.sleep(0.002)
+"""
+
 
 def new_mark() -> str:
     """Return a number of seconds to sleep that no other process on the machine sleeps."""

@@ -21,20 +21,11 @@ from console_automation.app import App, open_app
 from console_automation.config import Settings
 from tests.conftest import CALM
 from tests.integration import portable_launcher
-from tests.processes import census, is_alive, is_held, new_mark
+from tests.processes import RUNNER, census, is_alive, is_held, new_mark
 from tests.waiting import PATIENCE, until
 
 WAIT_MS = PATIENCE * 1000
 DEADLINE_MS = 1000
-
-RUNNER = """
-import fcntl, os, sys, time
-lock = open(sys.argv[1], "w")
-fcntl.flock(lock, fcntl.LOCK_EX)
-while True:
-    if os.fork(): os._exit(0)
-    time.sleep(0.002)
-"""
 
 #: Shell lines by shape, with the number of processes that come to bear the mark.
 IN_THE_GROUP = {
@@ -183,7 +174,7 @@ async def test_nothing_in_its_group_is_left_where_there_are_no_subreapers(
 
 @pytest.mark.parametrize("way", ["cancel", "timeout"])
 async def test_a_runner_does_not_get_away(app: App, tmp_path: Path, way: str) -> None:
-    """A process that forks and exits every two milliseconds; the lock it holds tells that it lives."""
+    """One that forks and exits every two milliseconds."""
     options, _, (status, _) = WAYS[way]
     lock = str(tmp_path / "lock")
     args = ["-c", f"{sys.executable} -I -S -c '{RUNNER}' {lock}; sleep 1000"]

@@ -16,8 +16,7 @@ from console_automation.adapters.machine import SystemClock
 from console_automation.adapters.sweep import VARIABLE, sweep
 from console_automation.app import App, open_app
 from console_automation.config import Settings
-from tests.integration.test_kill_shapes import RUNNER
-from tests.processes import bearing, is_alive, is_held, new_mark, parent_of
+from tests.processes import RUNNER, bearing, is_alive, is_held, new_mark, parent_of
 from tests.waiting import PATIENCE, until, until_now
 
 WAIT_MS = PATIENCE * 1000
@@ -54,9 +53,9 @@ async def test_a_run_whose_shim_is_killed_is_interrupted_and_swept(app: App) -> 
     job = await started(app, shape)
     await until(lambda: len(bearing(mark)) == 4)
     others = [
-        subprocess_like(f"{VARIABLE}={job['id']}.10"),
-        subprocess_like(f"X{VARIABLE}={job['id']}.1"),
-        subprocess_like(f"OTHER={VARIABLE}={job['id']}.1"),
+        stranger_with(f"{VARIABLE}={job['id']}.10"),
+        stranger_with(f"X{VARIABLE}={job['id']}.1"),
+        stranger_with(f"OTHER={VARIABLE}={job['id']}.1"),
     ]
     kill_shim_of(job)
     ended = await app.get_background_job_status(job["id"], wait_ms=WAIT_MS)
@@ -71,7 +70,7 @@ async def test_a_run_whose_shim_is_killed_is_interrupted_and_swept(app: App) -> 
     assert lived == [True] * 3
 
 
-def subprocess_like(variable: str) -> subprocess.Popen[bytes]:
+def stranger_with(variable: str) -> subprocess.Popen[bytes]:
     """Start a stranger with a variable that is not quite that of the run."""
     name, _, value = variable.partition("=")
     return subprocess.Popen(["sleep", new_mark()], env={name: value, "PATH": os.environ["PATH"]})

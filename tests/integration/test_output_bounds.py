@@ -79,14 +79,16 @@ async def flood(app: App, home: Path, script: str, **options: Any) -> Flood:
 
 
 def disk_of(run: Path) -> int:
-    """Return the bytes of all files of a run; the oldest segment may go while they are counted."""
-    total = 0
-    for entry in run.iterdir() if run.exists() else ():
+    """Return the bytes of all files of a run, at a moment when none came or went."""
+    while run.exists():
+        files = sorted(run.iterdir())
         try:
-            total += entry.stat().st_size
+            total = sum(file.stat().st_size for file in files)
         except FileNotFoundError:
             continue
-    return total
+        if sorted(run.iterdir()) == files:
+            return total
+    return 0
 
 
 @pytest.mark.parametrize(

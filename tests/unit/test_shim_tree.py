@@ -14,18 +14,10 @@ from typing import Any
 import pytest
 
 from console_automation.shim.tree import DescendantTree, GroupTree, Tree, become_subreaper
-from tests.processes import bearing, in_a_child, is_alive, is_held, new_mark
+from tests.processes import RUNNER, bearing, in_a_child, is_held, new_mark
 from tests.waiting import until_now
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
-RUNNER = """
-import fcntl, os, sys, time
-lock = open(sys.argv[1], "w")
-fcntl.flock(lock, fcntl.LOCK_EX)
-while True:
-    if os.fork(): os._exit(0)
-    time.sleep(0.002)
-"""
 
 
 def group_tree(pid: int) -> Tree:
@@ -115,7 +107,6 @@ def test_nothing_that_left_the_group_is_left(plant: Plant, shape: str) -> None:
 def test_a_process_that_forks_and_exits_all_the_time_does_not_get_away(
     plant: Plant, tmp_path: Path
 ) -> None:
-    """Its pid is never known for long, so what tells whether it lives is the lock it holds."""
     lock = str(tmp_path / "lock")
 
     def work() -> bool:
@@ -250,9 +241,3 @@ def is_childless() -> bool:
     except ChildProcessError:
         return True
     return False
-
-
-def test_a_process_that_has_ended_is_not_alive() -> None:
-    process = subprocess.Popen(["true"])
-    until_now(lambda: not is_alive(process.pid))
-    process.wait()
