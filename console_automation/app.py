@@ -88,10 +88,16 @@ class App:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.is_open = True
         self._environment = inherited(os.environ, engine.settings.environment)
 
     async def call(self, operation: str, **arguments: Any) -> Answer:
-        """Carry out any operation, with the arguments of the tool of that name."""
+        """Carry out any operation, with the arguments of the tool of that name.
+
+        Raises Unavailable once the app is closed.
+        """
+        if not self.is_open:
+            raise errors.Unavailable("This app is closed; open_app() opens another.")
         call = Call(client=f"python:{os.getpid()}", environment=self._environment, cwd=os.getcwd())
         return await invoke(self.engine, operation, arguments, call)
 
@@ -101,7 +107,7 @@ class App:
         """Start a job and return its id. Raises what the tool would refuse with."""
         arguments: dict[str, Any] = {"command": command}
         if args is not None:
-            arguments["args"] = list(args)
+            arguments["args"] = args if isinstance(args, str) else list(args)  # text is refused
         arguments["options"] = {to_camel(name): value for name, value in options.items()}
         return str((await self._result("console_execute_async", arguments))["jobId"])
 
@@ -143,9 +149,11 @@ async def open_app(
     try:
         engine = build_engine(directory, settings or config.load(directory.home))
         await engine.open()
+        app = App(engine)
         try:
-            yield App(engine)
+            yield app
         finally:
+            app.is_open = False
             await engine.close()
     finally:
         directory.release()

@@ -41,8 +41,11 @@ class StateDirectory:
             time.sleep(0.01)
 
     def _held(self) -> Unavailable:
-        holder = self._lock_file.read_bytes()[:4096].decode("utf-8", "replace").strip()
-        who = f" ({holder})" if holder else ""  # it may not have come to say so yet
+        try:
+            holder = json.loads(self._lock_file.read_bytes()[:4096])
+            who = f" (pid {holder['pid']}, version {holder['version']})"
+        except (ValueError, LookupError, TypeError):
+            who = ""  # it may not have come to say so yet
         return Unavailable(
             f"{self.home} is in use by another process{who}. Talk to that daemon, stop it"
             " with `console-automation daemon stop`, or set CONSOLE_AUTOMATION_HOME to another"

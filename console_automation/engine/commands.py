@@ -83,8 +83,10 @@ def find_program(program: str, *, cwd: str, path: str | None) -> str:
         raise PermissionDenied(
             f"Permission denied: {denied} is not an executable file.", command=program
         )
+    split = "; no shell splits it: put its arguments into args" if " " in program else ""
     raise CommandNotFound(
-        f"Command not found: {program}. Check the spelling and the PATH, or give a full path.",
+        f"Command not found: {program}{split}. Check the spelling and the PATH, give a full path, or"
+        " set options.shell for what only a shell knows.",
         command=program,
     )
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from console_automation import __version__, paths
+from console_automation import __version__, config, paths
+from console_automation.errors import BadRequest
 from console_automation.frontends import launch
 
 
@@ -64,11 +65,19 @@ def daemon_status() -> None:
 
 @daemon.command(name="stop")
 def daemon_stop() -> None:
-    """End the daemon. Running jobs go on, unless the setting on_shutdown says otherwise."""
-    if _ask_running({"ask": "stop"}) is None:
+    """End the daemon and wait until it has.
+
+    Running jobs go on, unless the setting on_shutdown says otherwise.
+    """
+    line = launch.greet(paths.home(), "api")
+    if line is None:
         click.echo(f"no daemon is running for {paths.home()}")
         return
-    click.echo("the daemon is ending; running jobs go on, unless on_shutdown says otherwise")
+    with line:
+        launch.exchange(line, {"ask": "stop"})
+        while line.recv(1):  # it hangs up when everything is closed
+            pass
+    click.echo("the daemon has ended; running jobs go on, unless on_shutdown says otherwise")
 
 
 @cli.command()
@@ -124,6 +133,7 @@ def _examine(home: str) -> list[tuple[str, bool, str]]:
         ("orphans", *_subreaper()),
         ("signals", *_pidfd()),
         ("database", *_database(home)),
+        ("settings", *_settings_of(home)),
         ("daemon", *_daemon_of(home)),
     ]
 
@@ -134,6 +144,14 @@ def _state_of(home: str) -> tuple[bool, str]:
     except OSError as error:
         return False, str(error)
     return True, home
+
+
+def _settings_of(home: str) -> tuple[bool, str]:
+    try:
+        config.load(Path(home))
+    except BadRequest as error:
+        return False, error.message
+    return True, f"as in {home}/config.toml and the environment"
 
 
 def _space_of(home: str) -> tuple[bool, str]:
@@ -169,7 +187,10 @@ def _database(home: str) -> tuple[bool, str]:
 
 
 def _daemon_of(home: str) -> tuple[bool, str]:
-    answer = _ask_running({"ask": "status"})
+    try:
+        answer = _ask_running({"ask": "status"})
+    except launch.DaemonUnavailable as error:
+        return False, str(error)
     if answer is None:
         return True, "not running; it starts when it is needed"
     same = answer["version"] == __version__
@@ -204,3 +225,6 @@ def main() -> int:
         return error.exit_code
     except click.Abort:
         return 130
+    except OSError as error:
+        os.write(2, f"console-automation: {error}\n".encode())
+        return 1

@@ -62,15 +62,34 @@ def greet(home: str, kind: str) -> socket.socket | None:
     Raises DaemonUnavailable when one is running that does not serve us.
     """
     line = dial(home)
-    if line is None:
-        return None
-    answer = _say_hello(line, kind)
+    answer = _say_hello(line, kind) if line else None
     if answer and answer["ok"]:
         return line
-    line.close()
+    if line:
+        line.close()
     if answer:
         raise DaemonUnavailable(str(answer["error"]))
+    if _is_held(home):
+        raise DaemonUnavailable(
+            f"a daemon holds {home} but does not answer: it is starting, ending or stopped; see"
+            f" {home}/daemon.log"
+        )
     return None
+
+
+def _is_held(home: str) -> bool:
+    """Whether a daemon lives, be it that it listens or not."""
+    try:
+        lock = os.open(f"{home}/daemon.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def exchange(line: socket.socket, request: dict[str, object]) -> "dict[str, Any]":

@@ -5,6 +5,7 @@ schemas and the reference page at once. Durations are milliseconds.
 """
 
 import math
+import re
 from itertools import islice
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.alias_generators import to_camel
 
 from console_automation.core.job import Status
+from console_automation.core.text import sanitize
 
 _YEAR = 365 * 86_400_000
 _TEXT = 1 << 20
@@ -24,6 +26,24 @@ def _plain(text: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError("must not contain half of a surrogate pair") from None
+    return text
+
+
+def _title(text: str) -> str:
+    if sanitize(_plain(text)) != text or "\n" in text:
+        raise ValueError("must be plain text on one line")
+    return text
+
+
+def _command(text: str) -> str:
+    if not _plain(text).strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _job_id(text: str) -> str:
+    if not re.fullmatch(r"job-[0-9a-z]{1,40}", text):
+        raise ValueError("must be the nextCursor of a page")
     return text
 
 
@@ -48,7 +68,9 @@ def _finite(value: float) -> float:
 
 
 Text = Annotated[str, Field(max_length=_TEXT), AfterValidator(_plain)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_title)]
+Line = Annotated[str, Field(min_length=1, max_length=_TEXT), AfterValidator(_command)]
+Cursor = Annotated[str, AfterValidator(_job_id)]
 Pattern = Annotated[str, Field(max_length=10_000), AfterValidator(_plain)]
 JobId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
 Pairs = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_no_nul_in_names)]
@@ -148,9 +170,7 @@ class ExecuteOptions(RunOptions):
 class ExecuteAsync(Request):
     """Start a background job."""
 
-    command: Text = Field(
-        min_length=1, description="A shell line; or, with args, one program (no shell)."
-    )
+    command: Line = Field(description="A shell line; or, with args, one program (no shell).")
     args: list[Text] | None = Field(
         None, max_length=10_000, description="Passed literally, no shell."
     )
@@ -170,9 +190,7 @@ class CommandOptions(RunOptions):
 class ExecuteCommand(Request):
     """Run a command and wait for it."""
 
-    command: Text = Field(
-        min_length=1, description="A shell line; or, with args, one program (no shell)."
-    )
+    command: Line = Field(description="A shell line; or, with args, one program (no shell).")
     args: list[Text] | None = Field(
         None, max_length=10_000, description="Passed literally, no shell."
     )
@@ -228,7 +246,7 @@ class ListOptions(Request):
     name: Name | None = None
     tags: Pairs = Field(default_factory=dict)
     limit: int = Field(50, ge=1, le=1_000)
-    cursor: JobId | None = Field(None, description="nextCursor of the page before.")
+    cursor: Cursor | None = Field(None, description="nextCursor of the page before.")
 
 
 class ListJobs(Request):

@@ -266,13 +266,21 @@ def _complaint(model: type[BaseModel], error: Any, field: str) -> str:
     """Say what is wrong with an argument, what it was, and what would be right."""
     if error["type"] == "extra_forbidden":
         *path, name = error["loc"]
-        return _unknown("argument", str(name), _fields_at(model, path))
+        name = _ALIASES.get(str(name), str(name))
+        known = _fields_at(model, path)
+        if "options" in known and name in _fields_at(model, [*path, "options"]):
+            return f"The argument {name!r} belongs into options: {{'options': {{{name!r}: ...}}}}."
+        return _unknown("argument", name, known)
     if error["type"] == "missing":
         return f"{field} is missing."
     wrong = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("model_type", "dict_type"):
         wrong = "Input should be an object"
     return f"{one_line(field)}: {wrong} (it was {_shown(error['input'])})."
+
+
+#: What models write out of habit, for which the spelling would suggest nothing.
+_ALIASES = {"cwd": "workingDirectory", "env": "environment"}
 
 
 def _shown(value: object) -> str:
@@ -306,7 +314,7 @@ def _fields_at(model: type[BaseModel], path: list[Any]) -> list[str]:
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:
     name = one_line(name, 60)
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     meant = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(known) or 'none'}."
     return f"There is no {kind} {name!r}.{meant}"
 

@@ -24,7 +24,7 @@ class Introduced(http.Gate):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            token = (b"authorization", self._expected)
+            token = (b"authorization", b"Bearer " + self._token)
             scope = {**scope, "headers": [*scope["headers"], token]}
         await super().__call__(scope, receive, send)
 

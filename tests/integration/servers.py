@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,8 +46,15 @@ class Server:
 
 def ask(home: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Put one question to the daemon of a state directory, once somebody has started it."""
-    with until_now(lambda: launch.greet(str(home), "api"), "a daemon that answers") as line:
+    with until_now(lambda: _dialled(home), "a daemon that answers") as line:
         return launch.exchange(line, request)
+
+
+def _dialled(home: Path) -> socket.socket | None:
+    try:
+        return launch.greet(str(home), "api")
+    except launch.DaemonUnavailable:  # it is just starting, or ending
+        return None
 
 
 def configure(home: Path, **settings: Any) -> None:
@@ -83,7 +91,7 @@ def serving(home: Path, *, http: bool = False, **settings: Any) -> Iterator[Serv
 
 def _ready(home: Path, process: subprocess.Popen[bytes]) -> Server | None:
     assert process.poll() is None, (home / "daemon.log").read_text()
-    line = launch.greet(str(home), "api")
+    line = _dialled(home)
     if line is None:
         return None
     with line:

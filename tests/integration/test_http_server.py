@@ -1,5 +1,6 @@
 """HTTP as a service: off unless asked for, on loopback alone, with limits that protect it."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -29,7 +30,7 @@ from tests.integration.servers import (
     serving,
 )
 from tests.integration.steps import over, start
-from tests.waiting import PATIENCE, until_now
+from tests.waiting import PATIENCE, until, until_now
 
 LIMITS = {"http_max_connections": 4, "http_max_body_bytes": 4096}
 
@@ -135,6 +136,26 @@ async def test_serve_http_is_all_it_takes(home: Path, gate: Gate) -> None:
                 assert (await over(Connected(client), job_id))["exitCode"] == 9
     finally:
         end_everything(home)
+
+
+async def test_small_answers_are_sent_at_once(home: Path) -> None:
+    """Else the kernel holds the second half of every answer back, for 40 ms."""
+    server: Any = HttpServer.__new__(HttpServer)
+    server._settings = Settings(http_port=0)
+    port = int(server.bind().rpartition(":")[2])
+    held_back: list[bool] = []
+
+    async def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        held_back.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0)
+        writer.close()
+
+    async with await asyncio.start_server(accepted, sock=server._socket):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: held_back)
+        writer.close()
+        await writer.wait_closed()
+    assert held_back == [False]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])

@@ -47,8 +47,8 @@ async def client(
 
 
 async def created(client: mcp.Client, command: str, **options: Any) -> CreatedTask:
-    """Call the tool and return the task that it becomes."""
-    arguments = {"command": command, "options": options}
+    """Call the tool and return the task that it becomes, soon."""
+    arguments = {"command": command, "options": {"timeout": 100, **options}}
     answer = await client.session.call_tool(COMMAND, arguments, allow_claimed=True)
     assert isinstance(answer, CreatedTask)
     return answer

@@ -27,7 +27,7 @@ from tests.conftest import Build
 
 CALL = Call(client="test", environment={"PATH": "/usr/bin:/bin"}, cwd="/")
 ATTACK = hypothesis_settings(
-    max_examples=100, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
 MODELS = [
     each
@@ -228,3 +228,31 @@ async def test_what_was_asked_is_on_record_with_its_outcome(engine: Engine) -> N
         ("console_execute_async", "INVALID_ARGUMENT", None),
         ("console_execute_async", "ok", "job-0001"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"command": "x", "timeout": 5}, "'timeout' belongs into options"),
+        ({"command": "x", "cwd": "/"}, "'workingDirectory' belongs into options"),
+        ({"command": "x", "options": {"env": {}}}, "Did you mean 'environment'?"),
+        ({"command": " \n"}, "must not be blank"),
+        ({"command": "x", "options": {"name": "two\nlines"}}, "plain text on one line"),
+        ({"command": "x", "options": {"name": "\x1b[2J"}}, "plain text on one line"),
+    ],
+)
+async def test_a_near_miss_is_told_what_would_be_right(
+    engine: Engine, arguments: dict[str, Any], said: str
+) -> None:
+    answer = await invoke(engine, "console_execute_async", arguments, CALL)
+    assert answer.is_error and said in answer.text
+
+
+async def test_a_cursor_that_no_page_gave_is_refused(engine: Engine) -> None:
+    answer = await invoke(engine, "console_list_jobs", {"options": {"cursor": "zzz"}}, CALL)
+    assert answer.is_error and "must be the nextCursor of a page" in answer.text
+
+
+async def test_an_unknown_tool_is_not_taken_for_a_dangerous_one(engine: Engine) -> None:
+    answer = await invoke(engine, "console_nope", {}, CALL)
+    assert "Did you mean" not in answer.text and "console_execute_command" in answer.text

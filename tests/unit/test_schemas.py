@@ -145,7 +145,7 @@ def test_every_argument_says_what_type_it_is(operation: Operation) -> None:
                     "name": "n",
                     "tags": {},
                     "limit": 1,
-                    "cursor": "j",
+                    "cursor": "job-1",
                 }
             },
         ),
