@@ -138,7 +138,7 @@ async def test_serve_http_is_all_it_takes(home: Path, gate: Gate) -> None:
         end_everything(home)
 
 
-async def test_small_answers_are_sent_at_once(home: Path) -> None:
+async def test_small_answers_are_sent_at_once() -> None:
     """Else the kernel holds the second half of every answer back, for 40 ms."""
     server: Any = HttpServer.__new__(HttpServer)
     server._settings = Settings(http_port=0)
