@@ -70,7 +70,7 @@ async def test_the_figures_follow_the_jobs_and_add_up(client: Client, gate: Gate
     await over(client, await start(client, "true"))
     await over(client, await start(client, "exit 1"))
     live = await start(client, gate.wait)
-    await start(client, "true", dependsOn=[live])
+    behind = await start(client, "true", dependsOn=[live])
     await running(client, live)
     after = await figures()
     changes = ("totalJobs", "completedJobs", "failedJobs", "runningJobs", "pendingJobs")
@@ -81,5 +81,6 @@ async def test_the_figures_follow_the_jobs_and_add_up(client: Client, gate: Gate
         assert 0 <= quantiles["p50"] <= quantiles["p95"]  # type: ignore[index]
     assert after["averageExecutionTime"] > 0  # type: ignore[operator]
     await ok(client, "console_cancel_job", jobId=live)
+    await over(client, behind)
     after = await figures()
     assert [grown(name) for name in ("cancelledJobs", "failedJobs")] == [1, 2]
