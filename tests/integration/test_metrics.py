@@ -174,7 +174,8 @@ def test_the_command_line_prints_the_same_names(own: Server) -> None:
 def test_nothing_a_client_writes_becomes_a_label_or_a_line(own: Server) -> None:
     """Promise 20: metric-label and log-line injection are inert."""
     attack = 'x"} 1\nconsole_automation_forged{a="\x1b[31m\n2026-01-01 CRITICAL forged: line'
-    run(own, f"exit 1 # {attack}", name=attack, sessionId=attack, tags={attack: attack})
+    run(own, f"exit 1 # {attack}", tags={attack: attack})
+    own.call("console_execute_async", command="true", options={"name": attack})
     own.call(attack)
     own.call("console_get_job_status", jobId=attack)
     own.call("console_execute_async", command=attack, args=[])
