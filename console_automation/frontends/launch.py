@@ -24,6 +24,10 @@ class DaemonUnavailable(Exception):
     """The daemon cannot be reached or started; the text says why."""
 
 
+class DaemonSilent(DaemonUnavailable):
+    """A daemon is alive and does not answer: it is starting, ending or stopped."""
+
+
 def connect(home: str, kind: str) -> socket.socket:
     """Return a connection on which the daemon serves `kind`, starting the daemon if need be.
 
@@ -59,7 +63,8 @@ def dial(home: str) -> socket.socket | None:
 def greet(home: str, kind: str) -> socket.socket | None:
     """Return a connection to the daemon if one is running and understands us, without starting it.
 
-    Raises DaemonUnavailable when one is running that does not serve us.
+    Raises DaemonUnavailable when one is running that does not serve us, DaemonSilent when it does not
+    answer at all.
     """
     line = dial(home)
     answer = _say_hello(line, kind) if line else None
@@ -70,7 +75,7 @@ def greet(home: str, kind: str) -> socket.socket | None:
     if answer:
         raise DaemonUnavailable(str(answer["error"]))
     if _is_held(home):
-        raise DaemonUnavailable(
+        raise DaemonSilent(
             f"a daemon holds {home} but does not answer: it is starting, ending or stopped; see"
             f" {home}/daemon.log"
         )

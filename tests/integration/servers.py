@@ -53,7 +53,7 @@ def ask(home: Path, request: dict[str, Any]) -> dict[str, Any]:
 def _dialled(home: Path) -> socket.socket | None:
     try:
         return launch.greet(str(home), "api")
-    except launch.DaemonUnavailable:  # it is just starting, or ending
+    except launch.DaemonSilent:
         return None
 
 
