@@ -91,7 +91,7 @@ class App:
         self.is_open = True
         self._environment = inherited(os.environ, engine.settings.environment)
 
-    async def call(self, operation: str, **arguments: Any) -> Answer:
+    async def call(self, operation: str, /, **arguments: Any) -> Answer:
         """Carry out any operation, with the arguments of the tool of that name.
 
         Raises Unavailable once the app is closed.

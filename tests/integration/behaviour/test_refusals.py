@@ -77,6 +77,8 @@ INVALID: list[tuple[str, dict[str, Any], str, str]] = [
     ("console_list_jobs", {"options": {"status": "ready"}}, "options.status", "pending"),
     ("console_list_jobs", {"options": {"limit": 1001}}, "options.limit", "1000"),
     ("console_get_job_metrics", {"verbose": True}, "verbose", "Known: none"),
+    ("console_get_job_metrics", {"operation": "x"}, "operation", "Known: none"),
+    ("console_get_job_metrics", {"self": 1}, "self", "Known: none"),
     ("console_cleanup_jobs", {"options": {"maxAge": -1}}, "options.maxAge", "(it was -1)"),
     (
         "console_cleanup_jobs",
