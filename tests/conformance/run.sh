@@ -52,10 +52,12 @@ conformance() {
     sed -n '/=== SUMMARY/,$p; /^Passed:/p' "$TOOLS/answer"
 }
 
+# The inspector passes its servers hardly any of its environment, so the state directory is named to it.
 inspect() {
     printf 'inspector %s: ' "$*"
     if node "$TOOLS/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js" \
-        --cli "$PYTHON" -m console_automation mcp "$@" --format json >"$TOOLS/answer"
+        --cli env "CONSOLE_AUTOMATION_HOME=$CONSOLE_AUTOMATION_HOME" \
+        "$PYTHON" -m console_automation mcp "$@" --format json >"$TOOLS/answer"
     then echo ok
     else echo FAILED; cat "$TOOLS/answer"; failed=1
     fi
