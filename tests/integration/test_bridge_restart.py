@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +118,15 @@ async def test_a_listener_is_told_that_its_stream_is_lost_and_may_listen_again(
         async with client.listen(resource_subscriptions=[uri]) as stream:
             kill_daemon(house)
             with pytest.raises(SubscriptionLost):
-                await asyncio.wait_for(anext(stream), PATIENCE)
+                await asyncio.wait_for(all_of(stream), PATIENCE)
         async with client.listen(resource_subscriptions=[uri]) as stream:
             gate.open()
             event = await asyncio.wait_for(anext(stream), PATIENCE)
             assert event == ResourceUpdated(uri=uri)
+
+
+async def all_of(stream: AsyncIterator[object]) -> list[object]:
+    return [event async for event in stream]
 
 
 @pytest.mark.parametrize("legacy", [True, False], ids=["legacy", "modern"])

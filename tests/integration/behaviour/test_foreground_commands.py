@@ -62,7 +62,9 @@ async def test_it_is_ended_instead_when_that_is_wanted(client: Client) -> None:
 
 
 async def test_what_it_left_in_the_background_is_told_with_its_fate(client: Client) -> None:
-    answer = await in_time(client, COMMAND, command="sleep 600 & echo started")
+    is_asleep = "[ \"$(tr '\\0' ' ' < /proc/$!/cmdline)\" = 'sleep 600 ' ]"
+    command = f"sleep 600 & until {is_asleep}; do :; done"
+    answer = await in_time(client, COMMAND, command=command)
     [left] = answer.structured["leftovers"]
     assert "sleep 600" in left["command"] and left["ended"]
     assert "it left 1 background process behind (ended too); start what is to stay" in answer.text
