@@ -1,22 +1,23 @@
-# Nine words. Everything installs into .venv, nothing else on the machine is touched.
+# Everything installs into .venv. What the tests need of the system's own programs is in
+# tests/programs.sh, which installs what is missing; nothing else on the machine is touched.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test unit integration bench lint fix docs conformance clean
+.PHONY: demo test unit integration bench lint fix docs conformance clean programs
 
 demo: $(STAMP)  ## Install, start and drive the product with a real MCP client
 	@$(BIN)/python demo/demo.py
 
-test: lint $(STAMP)  ## Lint, then every test
+test: programs lint $(STAMP)  ## Lint, then every test
 	$(BIN)/python -m pytest
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit
 
-integration: $(STAMP)
+integration: programs $(STAMP)
 	$(BIN)/python -m pytest tests/integration
 
 bench: $(STAMP)  ## Measure every budget and rewrite the table in docs/performance.md
@@ -36,6 +37,9 @@ docs: $(STAMP)  ## Rewrite the pages that are made from the code
 
 conformance: $(STAMP)  ## The public MCP conformance suite and the inspector (needs npm)
 	tests/conformance/run.sh
+
+programs:
+	@tests/programs.sh
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
