@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from console_automation.core.job import Exit, Job, OutputCounts, Status
+from console_automation.core.job import (
+    Command,
+    Exit,
+    Job,
+    OutputCounts,
+    Status,
+    TerminalSize,
+)
 from console_automation.core.output import Page
 from console_automation.core.recovery import RunFacts
 from console_automation.core.timing import Timings
@@ -176,8 +183,11 @@ class RunHost(Protocol):
         """Let go of all runs; live ones go on. Idempotent."""
         ...
 
-    def start(self, run_id: str, job: Job) -> None:
-        """Begin a run of the job's command; the observer hears the rest."""
+    def start(self, run_id: str, command: Command, *, before: OutputCounts) -> None:
+        """Begin a run of a command; the observer hears the rest.
+
+        `before` is what earlier runs of the same job have printed: its numbering goes on from there.
+        """
         ...
 
     def adopt(self, run_id: str) -> None:
@@ -197,10 +207,14 @@ class RunHost(Protocol):
         ...
 
     async def send_input(self, run_id: str, text: str, *, eof: bool) -> int:
-        """Write to the run's stdin and return the bytes accepted, which may be fewer than given.
+        """Write to the run's stdin or terminal and return the bytes accepted, maybe not all.
 
         Raises Conflict when stdin is not open, Unavailable when the shim does not answer.
         """
+        ...
+
+    async def resize(self, run_id: str, size: TerminalSize) -> None:
+        """Change the size of the run's terminal. Raises Unavailable when the shim does not answer."""
         ...
 
     async def wait_for_output(self, run_id: str, *, after: int) -> None:

@@ -7,7 +7,7 @@ is stopped or `finish` is called.
 import asyncio
 from collections.abc import Mapping
 
-from console_automation.core.job import Cause, Exit, Job, OutputCounts
+from console_automation.core.job import Cause, Command, Exit, OutputCounts, TerminalSize
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict
 from console_automation.ports import RunObserver
@@ -21,8 +21,10 @@ class MemoryHost:
         self.begun: list[str] = []
         self.confirmed: list[str] = []
         self.discarded: list[str] = []
+        self.typed: dict[str, list[str]] = {}
+        self.sizes: dict[str, TerminalSize] = {}
         self._observer: RunObserver
-        self._live: dict[str, Job] = {}
+        self._live: dict[str, tuple[Command, OutputCounts]] = {}
         self._over: dict[str, RunFacts] = {}  #: what there is to find of runs that are not live
         self._news: dict[str, asyncio.Event] = {}
 
@@ -33,7 +35,7 @@ class MemoryHost:
     async def close(self) -> None:
         """Let go of all runs; live ones go on."""
 
-    def start(self, run_id: str, job: Job) -> None:
+    def start(self, run_id: str, command: Command, *, before: OutputCounts) -> None:
         """Begin a run; one that has been begun or fenced before is only looked into."""
         if run_id in self.begun:
             self.adopt(run_id)
@@ -43,19 +45,20 @@ class MemoryHost:
             loop.call_soon(self._observer.run_refused, run_id, self.refusal)
             return
         self.begun.append(run_id)
-        self._live[run_id] = job
+        self._live[run_id] = (command, before)
         self._news[run_id] = asyncio.Event()
-        asyncio.get_running_loop().call_soon(self._run, run_id, job)
+        asyncio.get_running_loop().call_soon(self._run, run_id)
 
-    def _run(self, run_id: str, job: Job) -> None:
-        word, _, rest = job.spec.command.argv[-1].partition(" ")
+    def _run(self, run_id: str) -> None:
+        command, before = self._live[run_id]
+        word, _, rest = command.argv[-1].partition(" ")
         self._observer.run_started(run_id, pid=len(self.begun), at=1.0)
         if word == "exit":
             self.finish(run_id, code=int(rest))
         elif word == "echo":
-            last = job.output.last_sequence + 1
-            printed = job.output.bytes + len(rest) + 1
-            counts = OutputCounts(bytes=printed, dropped_bytes=job.output.bytes, last_sequence=last)
+            last = before.last_sequence + 1
+            printed = before.bytes + len(rest) + 1
+            counts = OutputCounts(bytes=printed, dropped_bytes=before.bytes, last_sequence=last)
             self.finish(run_id, code=0, output=counts)
 
     def finish(
@@ -70,7 +73,7 @@ class MemoryHost:
         """End a live run."""
         if run_id not in self._live:
             return
-        before = self._live.pop(run_id).output
+        _, before = self._live.pop(run_id)
         exit = Exit(
             cause=cause,
             code=code,
@@ -116,10 +119,16 @@ class MemoryHost:
         self.discarded.append(run_id)
 
     async def send_input(self, run_id: str, text: str, *, eof: bool) -> int:
-        """Take input if the run has an open stdin."""
-        if run_id not in self._live or not self._live[run_id].spec.command.keep_stdin:
+        """Take input if the run has an open stdin, or a terminal."""
+        command, _ = self._live.get(run_id, (None, None))
+        if command is None or not (command.keep_stdin or command.terminal):
             raise Conflict("stdin is closed")
+        self.typed.setdefault(run_id, []).append(text)
         return len(text.encode())
+
+    async def resize(self, run_id: str, size: TerminalSize) -> None:
+        """Note the size."""
+        self.sizes[run_id] = size
 
     async def wait_for_output(self, run_id: str, *, after: int) -> None:
         """Return when the run is over: nothing prints before it ends."""

@@ -12,13 +12,13 @@ import shutil
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 from console_automation.adapters import run_directory
 from console_automation.adapters.launcher import Launcher
+from console_automation.adapters.shim_line import ShimLine
 from console_automation.adapters.sweep import VARIABLE, sweep
 from console_automation.core.codec import command_to_plain, exit_from_plain
-from console_automation.core.job import Job, OutputCounts
+from console_automation.core.job import Command, OutputCounts, TerminalSize
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict, Unavailable
 from console_automation.ports import RunObserver
@@ -39,43 +39,13 @@ _ORDERED = (
     "output_limit",
     "on_output_limit",
     "leftovers",
+    "terminal",
 )
-_INPUT_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0
 _LONGEST_PAUSE = 1.0
 _SPARE = 2  #: idle shims kept ahead of need
 _SIGTERM = 15
 _STRANGER_SECONDS = 10.0
-
-
-class _Line(asyncio.Protocol):
-    """The daemon's end of one shim's line."""
-
-    def __init__(self, host: "ShimHost") -> None:
-        self.host = host
-        self.run_id: str | None = None
-        self.reusable = False  #: the shim takes another run when this one is confirmed
-        self.buffer = bytearray()
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self.host.line_up(self)
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        for message in protocol.decode(self.buffer):
-            self.host.heard(self, message)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.host.line_down(self)
-
-    def send(self, message: protocol.Message) -> None:
-        assert self.transport is not None
-        self.transport.write(protocol.encode(message))
-
-    def close(self) -> None:
-        assert self.transport is not None
-        self.transport.close()
 
 
 class ShimHost:
@@ -93,13 +63,13 @@ class ShimHost:
         self._launcher = Launcher(
             shim_socket=path, uses=uses, log_file=log_file, failed=self._launcher_failed
         )
-        self._idle: list[_Line] = []
-        self._lines: set[_Line] = set()
-        self._live: dict[str, _Line] = {}
+        self._idle: list[ShimLine] = []
+        self._lines: set[ShimLine] = set()
+        self._live: dict[str, ShimLine] = {}
         self._waiting: deque[protocol.Message] = deque()
         self._forking = 0
         self._orphans: dict[str, asyncio.Task[None]] = {}
-        self._strangers: dict[str, _Line] = {}
+        self._strangers: dict[str, ShimLine] = {}
         self._stops: dict[str, protocol.Message] = {}
         self._tickets: dict[int, asyncio.Future[int]] = {}
         self._ticket = 0
@@ -115,7 +85,7 @@ class ShimHost:
             self._runs.mkdir(mode=0o700, exist_ok=True)
             self._path.unlink(missing_ok=True)
             self._server = await loop.create_unix_server(
-                lambda: _Line(self), path=str(self._path), backlog=4096
+                lambda: ShimLine(self), path=str(self._path), backlog=4096
             )
             await self._launcher.open()
         except OSError as error:
@@ -152,16 +122,16 @@ class ShimHost:
 
     # -- what the engine asks ----------------------------------------------------------------
 
-    def start(self, run_id: str, job: Job) -> None:
+    def start(self, run_id: str, command: Command, *, before: OutputCounts) -> None:
         """Hand the run to an idle shim, or to the next one there is."""
-        command = command_to_plain(job.spec.command)
-        order: protocol.Message = {key: command[key] for key in _ORDERED}
+        plain = command_to_plain(command)
+        order: protocol.Message = {key: plain[key] for key in _ORDERED}
         order["run"] = run_id
         order["directory"] = self._directory(run_id)
-        order["environment"] = {**command["environment"], VARIABLE: run_id}
+        order["environment"] = {**plain["environment"], VARIABLE: run_id}
         order["boot_id"] = self._boot_id
-        order["printed"] = job.output.bytes
-        order["last_sequence"] = job.output.last_sequence
+        order["printed"] = before.bytes
+        order["last_sequence"] = before.last_sequence
         if self._idle:
             self._give(self._idle.pop(), order)
         else:
@@ -213,26 +183,34 @@ class ShimHost:
         shutil.rmtree(aside, ignore_errors=True)
 
     async def send_input(self, run_id: str, text: str, *, eof: bool) -> int:
-        """Write to the run's stdin."""
-        line = self._live.get(run_id)
-        if line is None:
-            raise Unavailable("The job is just starting; try again in a moment.")
-        self._ticket += 1
-        ticket = self._ticket
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._tickets[ticket] = answer
-        line.send({"input": run_id, "data": text, "eof": eof, "ticket": ticket})
-        try:
-            accepted = await asyncio.wait_for(answer, _INPUT_SECONDS)
-        except TimeoutError:
-            raise Unavailable("The job's supervisor does not answer; try again.") from None
-        finally:
-            self._tickets.pop(ticket, None)
+        """Write to the run's stdin or terminal."""
+        accepted = await self._ask(run_id, {"input": run_id, "data": text, "eof": eof})
         if accepted < 0:
             raise Conflict(
                 "The job's stdin is closed. Start jobs that are to be fed with options.keepStdin."
             )
         return accepted
+
+    async def resize(self, run_id: str, size: TerminalSize) -> None:
+        """Change the size of the run's terminal."""
+        await self._ask(run_id, {"resize": run_id, "cols": size.cols, "rows": size.rows})
+
+    async def _ask(self, run_id: str, message: protocol.Message) -> int:
+        """Have the run's shim do something, and return what it answers."""
+        line = self._live.get(run_id)
+        if line is None:
+            raise Unavailable("It is just starting; try again in a moment.")
+        self._ticket += 1
+        ticket = self._ticket
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._tickets[ticket] = answer
+        line.send({**message, "ticket": ticket})
+        try:
+            return await asyncio.wait_for(answer, _ANSWER_SECONDS)
+        except TimeoutError:
+            raise Unavailable("Its supervisor does not answer; try again.") from None
+        finally:
+            self._tickets.pop(ticket, None)
 
     async def wait_for_output(self, run_id: str, *, after: int) -> None:
         """Return when there is output beyond a sequence number, or the run is over."""
@@ -249,7 +227,7 @@ class ShimHost:
         """Return the order of a run that waits for a shim."""
         return next((order for order in self._waiting if order["run"] == run_id), None)
 
-    def _watch(self, line: _Line, run_id: str) -> None:
+    def _watch(self, line: ShimLine, run_id: str) -> None:
         watchers = [each for each in self._watchers.get(run_id, ()) if not each[1].done()]
         if watchers:
             line.send({"watch": run_id, "after": min(after for after, _ in watchers)})
@@ -268,14 +246,14 @@ class ShimHost:
 
     # -- what shims say ----------------------------------------------------------------------
 
-    def line_up(self, line: _Line) -> None:
+    def line_up(self, line: ShimLine) -> None:
         """A shim has dialled."""
         if self._server is None:
             line.close()  # it was accepted in the last moment
         else:
             self._lines.add(line)
 
-    def line_down(self, line: _Line) -> None:
+    def line_down(self, line: ShimLine) -> None:
         """A shim's line broke: it ended, or it was killed."""
         self._lines.discard(line)
         if line in self._idle:
@@ -284,7 +262,7 @@ class ShimHost:
             self._live.pop(line.run_id, None)
             self.adopt(line.run_id)
 
-    def heard(self, line: _Line, message: protocol.Message) -> None:
+    def heard(self, line: ShimLine, message: protocol.Message) -> None:
         """Deal with one message of a shim."""
         if "exited" in message:
             line.reusable = message["reusable"]
@@ -304,7 +282,7 @@ class ShimHost:
         elif "hello" in message:
             self._greet(line, message["run"])
 
-    def _greet(self, line: _Line, run_id: str | None) -> None:
+    def _greet(self, line: ShimLine, run_id: str | None) -> None:
         if run_id is None:
             self._forking = max(0, self._forking - 1)
             self._rest(line)
@@ -330,7 +308,7 @@ class ShimHost:
             log.warning("ending run %s, which belongs to no job", run_id)
             line.send({"stop": run_id, "cause": "cancel", "signal": _SIGTERM, "grace": 2.0})
 
-    def _refused(self, line: _Line, run_id: str, error: str | None) -> None:
+    def _refused(self, line: ShimLine, run_id: str, error: str | None) -> None:
         """A shim could not claim a run, for want of disk or because somebody else had."""
         line.run_id = None
         self._live.pop(run_id, None)
@@ -341,7 +319,7 @@ class ShimHost:
             self._observer.run_refused(run_id, error)
         self._rest(line)
 
-    def _rest(self, line: _Line) -> None:
+    def _rest(self, line: ShimLine) -> None:
         if self._waiting:
             self._give(line, self._waiting.popleft())
         elif len(self._idle) < self._max_idle:
@@ -349,7 +327,7 @@ class ShimHost:
         else:
             line.close()
 
-    def _give(self, line: _Line, order: protocol.Message) -> None:
+    def _give(self, line: ShimLine, order: protocol.Message) -> None:
         run_id: str = order["run"]
         line.run_id = run_id
         line.reusable = False

@@ -11,6 +11,7 @@ from console_automation.core.job import (
     Leftovers,
     OnOutputLimit,
     OutputCounts,
+    TerminalSize,
     Usage,
 )
 from console_automation.core.retry import RetryPolicy
@@ -24,6 +25,7 @@ _LEFTOVERS = {each.value: each for each in Leftovers}
 
 def command_to_plain(command: Command) -> Plain:
     """Return the command as plain data."""
+    size = command.terminal
     return {
         "line": command.line,
         "args": None if command.args is None else list(command.args),
@@ -41,11 +43,13 @@ def command_to_plain(command: Command) -> Plain:
         "output_limit": command.output_limit,
         "on_output_limit": command.on_output_limit.value,
         "leftovers": command.leftovers.value,
+        "terminal": size and {"cols": size.cols, "rows": size.rows},
     }
 
 
 def command_from_plain(plain: Plain) -> Command:
     """Return the command that `command_to_plain` was given."""
+    size = plain.get("terminal")  # rows of version 1 have none
     return Command(
         **{
             **plain,
@@ -53,6 +57,7 @@ def command_from_plain(plain: Plain) -> Command:
             "argv": tuple(plain["argv"]),
             "on_output_limit": _ON_OUTPUT_LIMIT[plain["on_output_limit"]],
             "leftovers": _LEFTOVERS[plain["leftovers"]],
+            "terminal": size and TerminalSize(**size),
         }
     )
 

@@ -96,6 +96,14 @@ class Leftovers(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TerminalSize:
+    """How large a terminal is, in characters."""
+
+    cols: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """What to execute. Resolved: `executable` and `argv` are what exec gets, nothing is guessed later."""
 
@@ -115,6 +123,7 @@ class Command:
     output_limit: int = 16 * 1024 * 1024  #: of disk, framing included
     on_output_limit: OnOutputLimit = OnOutputLimit.DROP_OLDEST
     leftovers: Leftovers = Leftovers.END
+    terminal: TerminalSize | None = None  #: what it starts on; None: pipes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -314,7 +314,7 @@ class JobManager:
     def _start_run(self, job: Job, effect: lifecycle.StartRun) -> None:
         if effect.previous_run_id:
             self.host.discard(effect.previous_run_id)
-        self.host.start(effect.run_id, job)
+        self.host.start(effect.run_id, job.spec.command, before=job.output)
 
     def _stop_run(self, job: Job, effect: lifecycle.StopRun) -> None:
         self.host.stop(effect.run_id, signal=effect.signal, grace=effect.grace)

@@ -8,6 +8,7 @@ The shim dials, says `hello`, and dials again whenever the daemon goes away whil
     {"started": id, "pid": n, "at": t}         {"input": id, "data": text, "eof": bool, "ticket": n}
     {"output": id}                             {"watch": id}
     {"accepted": n, "ticket": n}               {"recorded": id, "discard": bool}
+                                               {"resize": id, "cols": n, "rows": n, "ticket": n}
     {"exited": id, "exit": {...}, "reusable": bool}
 
 `output` answers one `watch`: it comes once, with the first output after the watch was set. `exited`

@@ -16,8 +16,8 @@ import sys
 import time
 from typing import Any
 
-from console_automation.shim import state
-from console_automation.shim.capture import READ_SIZE, STDERR, STDOUT, Capture
+from console_automation.shim import state, wiring
+from console_automation.shim.capture import READ_SIZE, Capture
 from console_automation.shim.processes import NEVER, Processes, now
 from console_automation.shim.protocol import Link, Message
 from console_automation.shim.spawn import spawn
@@ -68,6 +68,10 @@ class Run:
         self.announce_at = self.deadline = self.idle_at = NEVER
         self.watched_after: int | None = None
         self.streams: dict[int, int] = {}
+        self.wiring = wiring.Wiring()
+        self.on_terminal = order["terminal"] is not None
+        #: an interactive shell ignores SIGTERM, and ends when its terminal hangs up
+        self.polite = signal.SIGHUP if self.on_terminal else signal.SIGTERM
         self.poll = select.poll()
         self.stdin = Stdin(-1, self.poll, ends=True)
         self.link_fd = -1
@@ -122,25 +126,19 @@ class Run:
         order = self.order
         self.started_at = time.time()
         state.write_start(self.state, {"boot_id": order["boot_id"], "at": self.started_at})
-        outputs = [os.pipe()] if order["merge_stderr"] else [os.pipe(), os.pipe()]
-        has_stdin = order["keep_stdin"] or order["stdin"] is not None
-        reader, writer = os.pipe() if has_stdin else (os.open(os.devnull, os.O_RDONLY), -1)
-        self.stdin = Stdin(writer, self.poll, ends=not order["keep_stdin"])
         try:
+            self.wiring = self._wire()
             os.chdir(order["cwd"])
             self.processes.pid = spawn(
-                order["executable"],
-                order["argv"],
-                order["environment"],
-                (reader, outputs[0][1], outputs[-1][1]),
+                order["executable"], order["argv"], order["environment"], self.wiring.theirs
             )
         except (OSError, ValueError) as error:
             self._spawn_failed(error)
-        for fd in (reader, *(pair[1] for pair in outputs)):
-            os.close(fd)
-        for stream, (fd, _) in zip((STDOUT, STDERR), outputs, strict=False):
-            os.set_blocking(fd, False)
-            self.streams[fd] = stream
+        self.wiring.command_has_its_own()
+        ends = not order["keep_stdin"] and not self.on_terminal
+        self.stdin = Stdin(self.wiring.writes, self.poll, ends=ends)
+        self.streams = dict(self.wiring.reads)
+        for fd in self.streams:
             self.poll.register(fd, select.POLLIN)
         self.poll.register(self.wake, select.POLLIN)
         self._follow_link()
@@ -150,6 +148,13 @@ class Run:
         for message in self.early:
             self._obey(message)
         return self.processes.pid > 0
+
+    def _wire(self) -> wiring.Wiring:
+        order = self.order
+        if self.on_terminal:
+            return wiring.terminal(**order["terminal"])
+        has_stdin = order["keep_stdin"] or order["stdin"] is not None
+        return wiring.pipes(merge=order["merge_stderr"], has_stdin=has_stdin)
 
     def _spawn_failed(self, error: OSError | ValueError) -> None:
         number = error.errno if isinstance(error, OSError) else errno.EINVAL
@@ -201,6 +206,8 @@ class Run:
             data = os.read(fd, READ_SIZE)
         except BlockingIOError:
             return
+        except OSError:
+            data = b""  # a terminal that has hung up says so by an error
         if not data:
             self.poll.unregister(fd)
             del self.streams[fd]
@@ -224,7 +231,7 @@ class Run:
         self._answer_watch()
         ends_it = self.order["on_output_limit"] == "kill"
         if capture.overflowed and ends_it and self.processes.due == NEVER:
-            self.processes.stop("output_limit", signal.SIGTERM, self.order["grace"])
+            self.processes.stop("output_limit", self.polite, self.order["grace"])
 
     def _keep_deadlines(self) -> None:
         at = now()
@@ -232,10 +239,10 @@ class Run:
             self._announce()
         if at >= self.deadline:
             self.deadline = NEVER
-            self.processes.stop("timeout", signal.SIGTERM, self.order["grace"])
+            self.processes.stop("timeout", self.polite, self.order["grace"])
         if at >= self.idle_at:
             self.idle_at = NEVER
-            self.processes.stop("idle_timeout", signal.SIGTERM, self.order["grace"])
+            self.processes.stop("idle_timeout", self.polite, self.order["grace"])
         if at >= self.processes.due:
             self.processes.act()
 
@@ -271,6 +278,9 @@ class Run:
             self.processes.stop(message["cause"], message["signal"], message["grace"])
         elif message.get("input") == self.run_id:
             self._accept_input(message)
+        elif message.get("resize") == self.run_id:
+            done = self.wiring.resize(message["cols"], message["rows"])
+            self.link.send({"accepted": 0 if done else -1, "ticket": message["ticket"]})
         elif message.get("watch") == self.run_id:
             self.watched_after = message["after"]
             self._answer_watch()
@@ -287,6 +297,8 @@ class Run:
     def _accept_input(self, message: Message) -> None:
         data = message["data"].encode("utf-8", "surrogateescape")
         accepted = self.stdin.accept(data, eof=message["eof"])
+        if self.on_terminal:
+            self._postpone_idle(now())  # who types is there, whether or not it is echoed
         self.link.send({"accepted": accepted, "ticket": message["ticket"]})
 
     # -- ending ------------------------------------------------------------------------------
@@ -303,6 +315,7 @@ class Run:
             if fd in self.streams and not self.processes.left_alone:
                 os.close(fd)
         self.stdin.close()
+        self.wiring.close()
         self.capture.finish(time.time())
         self.exit = self._exit_record()
         state.write_exit(self.state, self.exit)

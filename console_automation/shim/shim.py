@@ -59,6 +59,7 @@ _REHEARSAL: Message = {
     "stdin": None,
     "keep_stdin": False,
     "merge_stderr": False,
+    "terminal": None,
     "timeout": 60.0,
     "idle_timeout": None,
     "grace": 0.0,

@@ -348,7 +348,7 @@ async def test_after_a_restart_everything_goes_on_where_it_stopped(build: Build)
 async def test_a_run_handed_out_but_never_begun_is_handed_out_again(build: Build) -> None:
     store = MemoryStore()
     lost_host = MemoryHost()
-    lost_host.start = lambda run_id, job: None  # type: ignore[method-assign]
+    lost_host.start = lambda *_, **__: None  # type: ignore[method-assign]
     before = await build(store=store, host=lost_host)
     job = await before.submit(spec(script("exit 0")))
     after = await build(store=store)

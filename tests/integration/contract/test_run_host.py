@@ -82,7 +82,8 @@ class Stage:
         raise NotImplementedError
 
     def run(self, run_id: str, text: str, **command: Any) -> str:
-        self.host.start(run_id, self.job(text, **command))
+        job = self.job(text, **command)
+        self.host.start(run_id, job.spec.command, before=job.output)
         return run_id
 
     def job(self, text: str, **command: Any) -> Job:

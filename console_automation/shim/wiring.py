@@ -1,0 +1,73 @@
+"""What lies between a command and its shim: pipes, or a terminal."""
+
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from console_automation.shim.capture import STDERR, STDOUT
+from console_automation.shim.spawn import Descriptors
+
+
+class Wiring:
+    """The shim's ends and the command's. `reads` maps what is to be read to its stream."""
+
+    def __init__(
+        self,
+        theirs: Descriptors = (-1, -1, -1),
+        reads: Mapping[int, int] = MappingProxyType({}),
+        writes: int = -1,
+    ) -> None:
+        self.theirs = theirs  #: what the command gets as its descriptors 0, 1 and 2
+        self.reads = reads
+        self.writes = writes  #: the way to the command's stdin, -1 for none
+        self.terminal = -1  #: the master side
+        for fd in reads:
+            os.set_blocking(fd, False)
+
+    def command_has_its_own(self) -> None:
+        """Close the command's ends, once it has been spawned (or was not to be)."""
+        if self.terminal < 0:
+            for fd in set(self.theirs) - {-1}:
+                os.close(fd)
+
+    def close(self) -> None:
+        """Let go of the terminal.
+
+        Its other side is held until then: a command that closes all its descriptors and opens
+        /dev/tty later finds the terminal still there.
+        """
+        if self.terminal >= 0:
+            os.close(self.theirs[0])
+            self.terminal = -1
+
+    def resize(self, cols: int, rows: int) -> bool:
+        """Change the terminal's size; the kernel tells the foreground program."""
+        if self.terminal < 0:
+            return False
+        set_size(self.terminal, cols, rows)
+        return True
+
+
+def pipes(*, merge: bool, has_stdin: bool) -> Wiring:
+    """Connect a command by pipes; without a stdin it reads nothing."""
+    outputs = [os.pipe()] if merge else [os.pipe(), os.pipe()]
+    reader, writer = os.pipe() if has_stdin else (os.open(os.devnull, os.O_RDONLY), -1)
+    ours = {fd: stream for (fd, _), stream in zip(outputs, (STDOUT, STDERR), strict=False)}
+    return Wiring((reader, outputs[0][1], outputs[-1][1]), ours, writer)
+
+
+def terminal(cols: int, rows: int) -> Wiring:
+    """Connect a command by a terminal, which has its size before the command sees it."""
+    master, slave = os.openpty()
+    set_size(master, cols, rows)
+    wiring = Wiring((slave, slave, slave), {master: STDOUT}, os.dup(master))
+    wiring.terminal = master
+    return wiring
+
+
+def set_size(fd: int, cols: int, rows: int) -> None:
+    """Set a terminal's size in characters."""
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
