@@ -1,0 +1,182 @@
+"""The modes of a terminal, from output that is cut anywhere."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console_automation.core.modes import TITLE_WIDTH, TerminalModes
+
+FACTS = (
+    "application_cursor",
+    "bracketed_paste",
+    "alternate_screen",
+    "cursor_visible",
+    "origin",
+    "autowrap",
+    "line_drawing",
+    "title",
+    "scroll_region",
+)
+PIECES = (
+    *(f"\x1b[?{mode}{on}".encode() for mode in (1, 6, 7, 25, 47, 1047, 1049, 2004) for on in "hl"),
+    b"\x1b[?1;25;2004h",
+    b"\x1b[4h",
+    b"\x1b[4;20l",
+    b"\x1b]0;both\x07",
+    b"\x1b]2;title\x1b\\",
+    b"\x1b]2;cancelled\x18",
+    b"\x1b]1;icon\x07",
+    b"\x1b]52;c;Zm9v\x07",
+    b"\x1bPq\x0estring\x1b\\",
+    b"\x1b[22;0;0t",
+    b"\x1b[23;2t",
+    b"\x1b[2;5r",
+    b"\x1b[r",
+    b"\x1b[7;3r",
+    b"\x1b(0",
+    b"\x1b(B",
+    b"\x1b)0",
+    b"\x0e",
+    b"\x0f",
+    b"\x1b[!p",
+    b"\x1bc",
+    b"\x1b[1;31m",
+    b"\x1b[>4;2m",
+    b"text",
+    "日本".encode(),
+    b"\r\n",
+    b"\x1b",
+    b"\x1b[?",
+    b"\x1b]0;",
+)
+OUTPUT = st.lists(st.sampled_from(PIECES) | st.binary(max_size=4)).map(b"".join)
+
+
+def modes_after(*pieces: bytes) -> TerminalModes:
+    modes = TerminalModes()
+    for piece in pieces:
+        modes.feed(piece)
+    return modes
+
+
+def facts(modes: TerminalModes) -> dict[str, object]:
+    return {name: getattr(modes, name) for name in FACTS}
+
+
+@pytest.mark.parametrize(
+    ("fact", "on", "off"),
+    [
+        ("application_cursor", b"\x1b[?1h", b"\x1b[?1l"),
+        ("bracketed_paste", b"\x1b[?2004h", b"\x1b[?2004l"),
+        ("alternate_screen", b"\x1b[?47h", b"\x1b[?47l"),
+        ("alternate_screen", b"\x1b[?1047h", b"\x1b[?1047l"),
+        ("alternate_screen", b"\x1b[?1049h", b"\x1b[?1049l"),
+        ("cursor_visible", b"\x1b[?25h", b"\x1b[?25l"),
+        ("origin", b"\x1b[?6h", b"\x1b[?6l"),
+        ("autowrap", b"\x1b[?7h", b"\x1b[?7l"),
+        ("line_drawing", b"\x1b(0", b"\x1b(B"),
+        ("line_drawing", b"\x1b)0\x0e", b"\x0f"),
+        ("application_cursor", b"\x1b[?12;1;25h", b"\x1b[?1;12l"),
+    ],
+)
+def test_a_mode_is_on_from_its_sequence_to_the_opposite_one(
+    fact: str, on: bytes, off: bytes
+) -> None:
+    modes = modes_after(b"before" + on + b"after\r\n")
+    assert getattr(modes, fact) is True
+    modes.feed(b"before" + off + b"after\r\n")
+    assert getattr(modes, fact) is False
+
+
+@pytest.mark.parametrize("other", [b"\x1b[1h", b"\x1b[>1h", b"\x1b[?1$p", b"\x1b[?1s", b"\x1b[?1r"])
+def test_sequences_that_look_alike_change_nothing(other: bytes) -> None:
+    assert facts(modes_after(other)) == facts(TerminalModes())
+
+
+@pytest.mark.parametrize(
+    ("printed", "title"),
+    [
+        (b"\x1b]0;one\x07", "one"),
+        (b"\x1b]2;two\x1b\\", "two"),
+        ("\x1b]2;日本語\x07".encode(), "日本語"),
+        (b"\x1b]2;semi;colon\x07", "semi;colon"),
+        (b"\x1b]2;never ended", ""),
+        (b"\x1b]2;cancelled\x18", ""),
+        (b"\x1b]1;icon\x07", ""),
+        (b"\x1b]2;a\tb\n c\x07", "a b c"),
+        ("\x1b]2;a\u202eb\U000e0041\x07".encode(), "ab"),
+        (b"\x1b]2;\xff\x07", "\ufffd"),
+        (b"\x1b]2;one\x07\x1b[22;0;0t\x1b]2;two\x07", "two"),
+        (b"\x1b]2;one\x07\x1b[22;0;0t\x1b]2;two\x07\x1b[23;0;0t", "one"),
+        (b"\x1b]2;one\x07\x1b[22;2t\x1b]2;two\x07\x1b[23;1t", "two"),
+    ],
+)
+def test_the_title_is_what_was_last_set(printed: bytes, title: str) -> None:
+    assert modes_after(printed).title == title
+
+
+def test_titles_are_bounded_in_length_and_in_number() -> None:
+    modes = modes_after(b"\x1b]2;" + b"x" * 100_000 + b"\x07")
+    assert len(modes.title) == TITLE_WIDTH
+    modes.feed(b"\x1b[22;0;0t" * 1000)
+    assert len(modes.preamble()) < 20 * TITLE_WIDTH
+
+
+def test_an_unfinished_sequence_does_not_grow() -> None:
+    modes = TerminalModes()
+    for _ in range(1000):
+        modes.feed(b"\x1b]2;" + b"x" * 1000)
+        modes.feed(b"x" * 1000)
+    assert len(modes.preamble()) < 2000
+    modes.feed(b"\x07\x1b[?1h")
+    assert modes.title.startswith("xxx") and modes.application_cursor
+
+
+def test_a_scroll_region_lasts_until_it_is_reset_or_the_terminal_resized() -> None:
+    modes = modes_after(b"\x1b[3;10r")
+    assert modes.scroll_region == (3, 10)
+    modes.feed(b"\x1b[9;2r")
+    assert modes.scroll_region == (3, 10)
+    modes.resized()
+    assert modes.scroll_region is None
+    modes.feed(b"\x1b[5r")
+    assert modes.scroll_region == (5, 0)
+    modes.feed(b"\x1b[r")
+    assert modes.scroll_region is None
+
+
+EVERYTHING = b"\x1b[?1;6;1049;2004h\x1b[?7;25l\x1b[4;20h\x1b]2;title\x07\x1b[2;9r\x1b(0"
+
+
+def test_a_full_reset_forgets_everything() -> None:
+    modes = modes_after(EVERYTHING, b"\x1bc")
+    assert facts(modes) == facts(TerminalModes())
+    assert modes.preamble() == b""
+
+
+def test_a_soft_reset_leaves_screen_and_title_alone() -> None:
+    modes = modes_after(EVERYTHING, b"\x1b[!p")
+    assert modes.alternate_screen and modes.title == "title" and modes.bracketed_paste
+    assert not modes.application_cursor and not modes.origin and not modes.line_drawing
+    assert modes.cursor_visible and modes.autowrap and modes.scroll_region is None
+
+
+@given(OUTPUT, st.integers(1, 7))
+def test_it_does_not_matter_where_the_output_is_cut(output: bytes, size: int) -> None:
+    pieces = [output[at : at + size] for at in range(0, len(output), size)]
+    assert facts(modes_after(*pieces)) == facts(modes_after(output))
+    assert modes_after(*pieces).preamble() == modes_after(output).preamble()
+
+
+@given(OUTPUT, OUTPUT)
+def test_a_preamble_stands_for_all_that_was_printed_before_it(before: bytes, after: bytes) -> None:
+    whole = modes_after(before, after)
+    preamble = modes_after(before).preamble()
+    late = modes_after(preamble, after)
+    assert facts(late) == facts(whole)
+    assert late.preamble() == whole.preamble()
+
+
+@given(st.binary())
+def test_modes_of_any_bytes_are_found_without_an_error(output: bytes) -> None:
+    modes_after(output).preamble().decode("utf-8", "replace")
