@@ -13,13 +13,16 @@ from typing import Any
 
 import pyte
 from pyte import modes as mo
-from pyte.charsets import LAT1_MAP
+from pyte.charsets import LAT1_MAP, VT100_MAP
 from pyte.screens import Char, Margins, Savepoint, StaticDefaultDict, wcwidth
 
 from console_automation.core.text import sanitize
 
 _ASCII = re.compile(r"(?P<plain>[ -~]+)|.", re.DOTALL)
 _MOST_MARKS = 8  # on one character; more show nothing and would be kept for ever
+
+# Of the special graphics only these are xterm's; pyte has more, which are the Linux console's.
+_LINES = LAT1_MAP[:0x5F] + VT100_MAP[0x5F:0x7F] + LAT1_MAP[0x7F:]
 
 _BLANK = Char(" ")
 _STUB = Char("")  # the second column of a wide character
@@ -143,20 +146,22 @@ class Grid(pyte.Screen):
             self.buffer[y].pop(x, None)
 
     def erase_in_line(self, how: int = 0, private: bool = False) -> None:
-        x, _ = self._settled()
+        # Behind a full row there is nothing to erase. xterm would take the last column, and that of
+        # every row that a program prints whole and then erases the rest of, as top does.
+        x, y = self.cursor.x, self.cursor.y
         if how in (0, 1, 2):
             start, end = ((x, self.columns), (0, x + 1), (0, self.columns))[how]
-            self.erase(self.cursor.y, start, end)
+            self.erase(y, start, min(end, self.columns))
 
     def erase_in_display(self, how: int = 0, *args: Any, **kwargs: Any) -> None:
-        _, y = self._settled()
+        y = self.cursor.y
         if how in (0, 1, 2):  # 3 is the scrollback's
             for each in (range(y + 1, self.lines), range(y), range(self.lines))[how]:
                 self.buffer.pop(each, None)
             self.erase_in_line(how)
 
     def erase_characters(self, count: int | None = None) -> None:
-        x, y = self._settled()
+        x, y = self.cursor.x, self.cursor.y
         self.erase(y, x, min(x + (count or 1), self.columns))
 
     def insert_characters(self, count: int | None = None) -> None:
@@ -291,6 +296,13 @@ class Grid(pyte.Screen):
         self.cursor.y = min(max(self.cursor.y, 0), self.lines - 1)
 
     # Modes and screens
+
+    def designate(self, slot: str, lines: bool) -> None:
+        """Let G0 or G1, which are called ( and ), be line drawing or letters as they are."""
+        if slot == "(":
+            self.g0_charset = _LINES if lines else LAT1_MAP
+        else:
+            self.g1_charset = _LINES if lines else LAT1_MAP
 
     def switch(self, numbers: tuple[int, ...], on: bool) -> None:
         """Set or reset modes of DEC and xterm; those that change neither text nor cursor are ignored."""

@@ -140,8 +140,7 @@ class TerminalScreen:
         if escape in _ESCAPES:
             _ESCAPES[escape](self._grid)
         elif len(escape) == 2 and escape[0] in "()":
-            name = escape[1] if escape[1] == "0" else "B"  # line drawing, or letters as they are
-            self._grid.define_charset(name, mode=escape[0])
+            self._grid.designate(escape[0], escape[1] == "0")
 
     def _sequence(self, body: str, final: str) -> None:
         for control in body:

@@ -83,6 +83,7 @@ def test_a_fresh_screen_is_blank() -> None:
         ("abc\x1b[4hz\x1b[4l\x1b[1Gxy", ["xycz"]),
         ("a\x1b[20hb\nc", ["ab", "c"]),
         ("\x1b(0lqk\x1b(Bq", ["┌─┐q"]),
+        ("\x1b(0x +,-.0", ["│ +,-.0"]),
         ("\x1b)0q\x0eq\x0fq", ["q─q"]),
         ("q\x0eq", ["qq"]),
         ("\x1b#8\x1b[2;1H\x1b[J", ["EEEEEEEEEE"]),
@@ -201,8 +202,13 @@ def test_in_origin_mode_rows_count_from_the_region() -> None:
     assert cursor("\x1b[2;3r\x1b[?6h\x1b[?6l\x1b[4;1H") == (0, 3)
 
 
-def test_what_erases_at_the_end_of_a_full_row_erases_its_last_column() -> None:
-    assert shown("abcdefghij\x1b[K") == ["abcdefghi"]
+@pytest.mark.parametrize("erase", ["\x1b[K", "\x1b[J", "\x1b[X"])
+def test_a_full_row_keeps_its_last_column_when_the_rest_is_erased(erase: str) -> None:
+    assert shown(f"abcdefghij{erase}") == ["abcdefghij"]
+    assert shown(f"abcdefghij{erase}k") == ["abcdefghij", "k"]
+
+
+def test_colours_do_not_hold_up_the_next_row() -> None:
     assert shown("abcdefghij\x1b[mk") == ["abcdefghij", "k"]
 
 
