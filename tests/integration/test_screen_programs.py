@@ -131,7 +131,8 @@ def test_vim_is_shown_as_it_is_and_leaves_the_screen_as_it_was(
     shell.press("escape")
     shell.type(":wq\r")
 
-    after = shell.until_left()
+    shell.until_left()
+    shell.until_cursor(2, 3)  # the shell is back at its prompt
     shell.type("echo after\r")
     after = shell.until("after\n$")
     assert not after.alternate
