@@ -26,24 +26,40 @@ if sys.platform == "win32":
 
 from console_automation.adapters.machine import SystemClock, SystemLoad
 from console_automation.adapters.output_log import SegmentLog
+from console_automation.adapters.processes import SystemProcesses
 from console_automation.adapters.shims import ShimHost
 from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.adapters.state_directory import StateDirectory
 from console_automation.config import Settings
 from console_automation.engine.admission import Admission
 from console_automation.engine.commands import inherited
+from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.engine import Engine
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
+from console_automation.engine.screens import Screens
+from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
-from console_automation.operations.table import Answer, invoke
-from console_automation.ports import RunHost, Store
+from console_automation.operations.table import invoke
+from console_automation.ports import Emulator, RunHost, Store
 
 
 def new_job_id() -> str:
     """Return a job id: sortable by time, 80 bits of it random."""
     return f"job-{str(ULID()).lower()}"
+
+
+def new_session_id() -> str:
+    """Return a session id, made like that of a job."""
+    return f"session-{str(ULID()).lower()}"
+
+
+def new_screen(cols: int, rows: int) -> Emulator:
+    """Return an empty screen. What draws it is imported when somebody looks for the first time."""
+    from console_automation.adapters.screen import TerminalScreen
+
+    return TerminalScreen(cols, rows)
 
 
 def build_engine(
@@ -55,19 +71,36 @@ def build_engine(
 ) -> Engine:
     """Put an engine together; `store` and `host` can be replaced, for tests that break them."""
     clock = SystemClock()
+    store = store or SqliteStore(directory.home)
+    host = host or shim_host(directory, settings, clock.boot_id)
+    log = SegmentLog(directory.runs)
     manager = JobManager(
         settings=settings,
-        store=store or SqliteStore(directory.home),
-        host=host or shim_host(directory, settings, clock.boot_id),
+        store=store,
+        host=host,
         clock=clock,
         admission=Admission(settings, SystemLoad()),
         new_id=new_job_id,
     )
+    consoles = ConsoleManager(
+        settings=settings,
+        store=store.sessions,
+        host=host,
+        output=log,
+        clock=clock,
+        new_id=new_session_id,
+    )
+    manager.owners.add("session", consoles)
+    screens = Screens(log, new_screen)
     return Engine(
         settings=settings,
         jobs=manager,
-        output=OutputReader(manager, SegmentLog(directory.runs)),
-        retention=Retention(manager),
+        output=OutputReader(get=manager.ledger.get, changes=manager.changes, host=host, log=log),
+        consoles=consoles,
+        session_output=OutputReader(get=consoles.get, changes=consoles.changes, host=host, log=log),
+        screens=screens,
+        processes=SystemProcesses(),
+        retention=Retention(manager, consoles, screens),
     )
 
 

@@ -85,7 +85,27 @@ class Settings:
     output_page_chunks: int = _knob(
         10_000, "Chunks returned by one call unless it asks for fewer.", low=1, high=1_000_000
     )
-    retain_jobs_ms: int = _knob(_DAY, "How long finished jobs are kept.", low=0, high=3650 * _DAY)
+    max_sessions: int = _knob(
+        100, "Console sessions open at once; more are refused.", low=0, high=100_000
+    )
+    session_idle_timeout_ms: int = _knob(
+        _DAY,
+        "A session in which nothing was printed or typed for this long is closed; 0 never.",
+        low=0,
+        high=365 * _DAY,
+    )
+    session_lifetime_ms: int = _knob(
+        7 * _DAY, "How long a session may be open; 0 for ever.", low=0, high=365 * _DAY
+    )
+    session_ready_ms: int = _knob(
+        10_000, "How long opening a session waits for the first prompt.", low=0, high=_DAY
+    )
+    toolsets: str = _knob(
+        "jobs sessions", "Sets of tools that MCP clients see, separated by spaces."
+    )
+    retain_jobs_ms: int = _knob(
+        _DAY, "How long finished jobs and closed sessions are kept.", low=0, high=3650 * _DAY
+    )
     retain_audit_ms: int = _knob(
         30 * _DAY, "How long the record of requests is kept.", low=0, high=3650 * _DAY
     )

@@ -6,8 +6,11 @@
     │   ├── PermissionDenied          PERMISSION_DENIED
     │   └── WorkingDirectoryNotFound  WORKING_DIRECTORY_NOT_FOUND
     ├── JobNotFound                   JOB_NOT_FOUND
+    ├── SessionNotFound               SESSION_NOT_FOUND
+    ├── SessionClosed                 SESSION_CLOSED
     ├── Conflict                      CONFLICT            the thing exists, its state forbids this
     ├── LimitReached                  LIMIT_REACHED
+    ├── TimedOut                      TIMEOUT             what was waited for has not come
     ├── Unavailable                   UNAVAILABLE         ours; safe to repeat
     │   ├── StoreFull
     │   ├── StoreDamaged
@@ -69,6 +72,24 @@ class JobNotFound(ConsoleAutomationError):
         )
 
 
+class SessionNotFound(ConsoleAutomationError):
+    """There is no such session."""
+
+    code = "SESSION_NOT_FOUND"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"There is no session {session_id!r}. Call console_list_sessions to see those there are.",
+            sessionId=session_id,
+        )
+
+
+class SessionClosed(ConsoleAutomationError):
+    """The session is closed."""
+
+    code = "SESSION_CLOSED"
+
+
 class Conflict(ConsoleAutomationError):
     """The state of the job forbids this."""
 
@@ -79,6 +100,12 @@ class LimitReached(ConsoleAutomationError):
     """A limit of this server is reached."""
 
     code = "LIMIT_REACHED"
+
+
+class TimedOut(ConsoleAutomationError):
+    """What was waited for has not come in time."""
+
+    code = "TIMEOUT"
 
 
 class Unavailable(ConsoleAutomationError):
@@ -107,7 +134,7 @@ class InvalidTransition(ConsoleAutomationError):
     """An event came that cannot happen in the job's phase."""
 
     def __init__(self, *, job_id: str, phase: str, event: str) -> None:
-        super().__init__(f"{event} cannot happen to job {job_id}, which is {phase}")
+        super().__init__(f"{event} cannot happen to {job_id}, which is {phase}")
 
 
 def from_code(code: str, message: str, details: dict[str, Any]) -> ConsoleAutomationError:
@@ -126,7 +153,10 @@ _BY_CODE: tuple[type[ConsoleAutomationError], ...] = (
     PermissionDenied,
     WorkingDirectoryNotFound,
     JobNotFound,
+    SessionNotFound,
+    SessionClosed,
     Conflict,
     LimitReached,
+    TimedOut,
     Unavailable,
 )

@@ -19,6 +19,8 @@ from console_automation.core.job import (
 )
 from console_automation.core.output import Page
 from console_automation.core.recovery import RunFacts
+from console_automation.core.screen import ScreenSnapshot
+from console_automation.core.session import Session, SessionCommand
 from console_automation.core.timing import Timings
 
 
@@ -64,6 +66,46 @@ class JobFilter:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+class SessionStore(Protocol):
+    """The console sessions and what was typed into them, durable. Writes are those of the Store."""
+
+    def save(self, session: Session) -> Future[None]:
+        """Add a session, or replace its state. A closed session is final, whatever is asked."""
+        ...
+
+    async def get(self, session_id: str) -> Session | None:
+        """Return a session."""
+        ...
+
+    async def live(self) -> list[Session]:
+        """Return the sessions that are not closed, oldest first."""
+        ...
+
+    async def latest(self, *, limit: int) -> list[Session]:
+        """Return sessions, newest first."""
+        ...
+
+    async def closed(self, *, before: float, limit: int) -> list[Session]:
+        """Return the sessions that were closed before a time, oldest first."""
+        ...
+
+    def delete(self, session_id: str) -> Future[None]:
+        """Forget a closed session and what was typed into it; any other is left alone."""
+        ...
+
+    def save_command(self, command: SessionCommand) -> Future[None]:
+        """Add a command, or replace its state."""
+        ...
+
+    async def commands(self, session_id: str, *, limit: int) -> list[SessionCommand]:
+        """Return what was typed into a session, newest first."""
+        ...
+
+    async def running_commands(self) -> list[SessionCommand]:
+        """Return the commands whose end has not been seen, oldest first."""
+        ...
+
+
 class Store(Protocol):
     """The jobs and their journal, durable.
 
@@ -72,6 +114,8 @@ class Store(Protocol):
     Every method may raise Unavailable (StoreFull when it is for want of space); a write that raises
     has changed nothing.
     """
+
+    sessions: SessionStore
 
     async def open(self) -> None:
         """Make the store ready, creating it when there is none.
@@ -221,6 +265,11 @@ class RunHost(Protocol):
         """Return when there is output beyond a sequence number, or the run is over."""
         ...
 
+    def report(self, run_id: str) -> bytes | None:
+        """Return what the program on a run's terminal has written to the file it is given for that
+        (CONSOLE_AUTOMATION_REPORT), None when there is none."""
+        ...
+
     def progress(self, run_id: str) -> OutputCounts | None:
         """Return how much a live run has printed so far, None when that is not known."""
         ...
@@ -242,6 +291,43 @@ class OutputLog(Protocol):
 
     def read_end(self, run_id: str, *, max_bytes: int, stream: str | None) -> Page:
         """Return the newest chunks."""
+        ...
+
+
+class Emulator(Protocol):
+    """A terminal that draws what is printed to it."""
+
+    def feed(self, data: bytes) -> None:
+        """Take output, cut anywhere. Never raises."""
+        ...
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Change its size."""
+        ...
+
+    def snapshot(self) -> ScreenSnapshot:
+        """Return what it shows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreground:
+    """The program that a terminal's input goes to."""
+
+    pid: int
+    command: str
+    is_waiting: bool | None  #: for input, as far as the system tells; None: it does not
+
+
+class ProcessTable(Protocol):
+    """What the system tells of running processes."""
+
+    def foreground(self, pid: int) -> Foreground | None:
+        """Return the program in the foreground of a process's terminal, None when not known."""
+        ...
+
+    def directory(self, pid: int) -> str | None:
+        """Return a process's working directory, None when not known."""
         ...
 
 

@@ -1,8 +1,18 @@
 """Records for tests: a whole one from the few words that matter."""
 
+from pathlib import Path
 from typing import Any
 
+from console_automation.adapters.output_log import SegmentLog
+from console_automation.adapters.processes import SystemProcesses
+from console_automation.app import new_screen, new_session_id
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
+from console_automation.engine.consoles import ConsoleManager
+from console_automation.engine.engine import Engine
+from console_automation.engine.jobs import JobManager
+from console_automation.engine.output import OutputReader
+from console_automation.engine.retention import Retention
+from console_automation.engine.screens import Screens
 
 
 def command(*argv: str, **fields: Any) -> Command:
@@ -53,3 +63,32 @@ def exit_of(code: int | None = 0, **fields: Any) -> Exit:
         "output": OutputCounts(bytes=10, last_sequence=1),
     }
     return Exit(**{**defaults, **fields})
+
+
+def engine_of(manager: JobManager, runs: Path) -> Engine:
+    """The whole engine around a JobManager, with its settings, store and host."""
+    log = SegmentLog(runs)
+    consoles = ConsoleManager(
+        settings=manager.settings,
+        store=manager.ledger.store.sessions,
+        host=manager.host,
+        output=log,
+        clock=manager.clock,
+        new_id=new_session_id,
+    )
+    manager.owners.add("session", consoles)
+    screens = Screens(log, new_screen)
+    return Engine(
+        settings=manager.settings,
+        jobs=manager,
+        output=OutputReader(
+            get=manager.ledger.get, changes=manager.changes, host=manager.host, log=log
+        ),
+        consoles=consoles,
+        session_output=OutputReader(
+            get=consoles.get, changes=consoles.changes, host=manager.host, log=log
+        ),
+        screens=screens,
+        processes=SystemProcesses(),
+        retention=Retention(manager, consoles, screens),
+    )

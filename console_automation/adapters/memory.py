@@ -5,9 +5,10 @@ from asyncio import Future, get_running_loop
 from collections.abc import Callable, Sequence
 
 from console_automation.core.job import Job, Status
+from console_automation.core.session import CommandStatus, Session, SessionCommand
 from console_automation.core.timing import Timings, summarize
 from console_automation.errors import Unavailable
-from console_automation.ports import AuditRecord, Entry, JobFilter
+from console_automation.ports import AuditRecord, Entry, JobFilter, SessionStore
 
 _SAMPLE = 1000
 
@@ -20,6 +21,7 @@ class MemoryStore:
         self._journal: list[Entry] = []
         self._audit: list[AuditRecord] = []
         self._is_open = False
+        self.sessions: SessionStore = MemorySessions(self._done)
 
     async def open(self) -> None:
         """Make the store ready."""
@@ -130,6 +132,63 @@ class MemoryStore:
         done: Future[None] = get_running_loop().create_future()
         get_running_loop().call_soon(_resolve, done)
         return done
+
+
+class MemorySessions:
+    """The sessions of a MemoryStore; `done` makes a write of a piece of work."""
+
+    def __init__(self, done: Callable[[Callable[[], None]], Future[None]]) -> None:
+        self._done = done
+        self._sessions: dict[str, Session] = {}
+        self._typed: dict[str, SessionCommand] = {}
+
+    def save(self, session: Session) -> Future[None]:
+        """Add a session, or replace its state; a closed one is final."""
+        stored = self._sessions.get(session.id)
+        final = stored if stored and stored.is_terminal else session
+        return self._done(lambda: self._sessions.update({session.id: final}))
+
+    async def get(self, session_id: str) -> Session | None:
+        """Return a session."""
+        return self._sessions.get(session_id)
+
+    async def live(self) -> list[Session]:
+        """Return the sessions that are not closed, oldest first."""
+        return sorted((s for s in self._sessions.values() if s.is_live), key=lambda s: s.id)
+
+    async def latest(self, *, limit: int) -> list[Session]:
+        """Return sessions, newest first."""
+        return sorted(self._sessions.values(), key=lambda s: s.id, reverse=True)[:limit]
+
+    async def closed(self, *, before: float, limit: int) -> list[Session]:
+        """Return the sessions that were closed before a time, oldest first."""
+        closed = [(s.closed_at, s) for s in self._sessions.values() if s.closed_at is not None]
+        return [s for at, s in sorted(closed, key=lambda each: each[0]) if at < before][:limit]
+
+    def delete(self, session_id: str) -> Future[None]:
+        """Forget a closed session and what was typed into it."""
+        return self._done(lambda: self._forget(session_id))
+
+    def save_command(self, command: SessionCommand) -> Future[None]:
+        """Add a command, or replace its state."""
+        return self._done(lambda: self._typed.update({command.id: command}))
+
+    async def commands(self, session_id: str, *, limit: int) -> list[SessionCommand]:
+        """Return what was typed into a session, newest first."""
+        typed = [c for c in self._typed.values() if c.session_id == session_id]
+        return sorted(typed, key=lambda c: c.typed_at, reverse=True)[:limit]
+
+    async def running_commands(self) -> list[SessionCommand]:
+        """Return the commands whose end has not been seen, oldest first."""
+        running = [c for c in self._typed.values() if c.status is CommandStatus.RUNNING]
+        return sorted(running, key=lambda c: c.typed_at)
+
+    def _forget(self, session_id: str) -> None:
+        if session_id in self._sessions and self._sessions[session_id].is_terminal:
+            del self._sessions[session_id]
+            gone = [c.id for c in self._typed.values() if c.session_id == session_id]
+            for command_id in gone:
+                del self._typed[command_id]
 
 
 def _resolve(done: Future[None]) -> None:

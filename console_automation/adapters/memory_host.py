@@ -135,6 +135,10 @@ class MemoryHost:
         if run_id in self._live:
             await self._news[run_id].wait()
 
+    def report(self, run_id: str) -> bytes | None:
+        """Return nothing: nobody reports."""
+        return None
+
     def progress(self, run_id: str) -> OutputCounts | None:
         """Return nothing: nothing prints before it ends."""
         return None

@@ -41,6 +41,7 @@ _ORDERED = (
     "leftovers",
     "terminal",
 )
+_REPORT = "CONSOLE_AUTOMATION_REPORT"
 _ANSWER_SECONDS = 5.0
 _LONGEST_PAUSE = 1.0
 _SPARE = 2  #: idle shims kept ahead of need
@@ -129,6 +130,8 @@ class ShimHost:
         order["run"] = run_id
         order["directory"] = self._directory(run_id)
         order["environment"] = {**plain["environment"], VARIABLE: run_id}
+        if command.terminal:
+            order["environment"][_REPORT] = self._report_path(run_id)
         order["boot_id"] = self._boot_id
         order["printed"] = before.bytes
         order["last_sequence"] = before.last_sequence
@@ -234,6 +237,16 @@ class ShimHost:
             self._watchers[run_id] = watchers
         else:
             self._watchers.pop(run_id, None)
+
+    def report(self, run_id: str) -> bytes | None:
+        """Read what the program on the run's terminal has reported."""
+        try:
+            return Path(self._report_path(run_id)).read_bytes()
+        except OSError:
+            return None
+
+    def _report_path(self, run_id: str) -> str:
+        return f"{self._directory(run_id)}/report"
 
     def progress(self, run_id: str) -> OutputCounts | None:
         """Read how far a run has come from its state."""

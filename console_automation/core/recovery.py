@@ -1,13 +1,14 @@
-"""What became of a run while nobody looked: a pure function of the job's row and the run's facts.
+"""What became of a run while nobody looked: a pure function of its holder's row and the run's facts.
 
-Unknown is a value. Where neither an exit record nor a live shim is left, the job is `interrupted`; an
+Unknown is a value. Where neither an exit record nor a live shim is left, the end is not known; an
 exit code is never guessed and a stored pid never asked.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
-from console_automation.core.job import Exit, Job, OutputCounts, Reason
+from console_automation.core.job import Exit, OutputCounts, Reason
 from console_automation.core.lifecycle import Exited, Lost, NotStarted, RunEvent
 
 
@@ -29,20 +30,31 @@ class RunFacts:
     output: OutputCounts | None = None  #: the last progress on record
 
 
-def verdict(job: Job, facts: RunFacts, *, boot_id: str, now: float) -> RunEvent | None:
-    """Return what has happened to the job's live run, None when its shim is alive and will tell.
+class Holder(Protocol):
+    """What a run was begun for: a job or a session."""
+
+    @property
+    def run_id(self) -> str | None: ...
+    @property
+    def boot_id(self) -> str | None: ...
+    @property
+    def pid(self) -> int | None: ...
+
+
+def verdict(holder: Holder, facts: RunFacts, *, boot_id: str, now: float) -> RunEvent | None:
+    """Return what has happened to the holder's live run, None when its shim is alive and will tell.
 
     After a reboot a run without a start record may still have been spawned: the record was not
     forced to the disk, because the job's row was. So only a fence set under the same boot proves
     that the run never began.
     """
-    assert job.run_id is not None
+    assert holder.run_id is not None
     if facts.exit is not None:
-        return Exited(at=now, run_id=job.run_id, exit=facts.exit)
+        return Exited(at=now, run_id=holder.run_id, exit=facts.exit)
     if facts.hold is Hold.SHIM:
         return None
-    if job.boot_id != boot_id:
-        return Lost(at=now, run_id=job.run_id, reason=Reason.REBOOT, output=facts.output)
-    if facts.hold is Hold.FENCED and not facts.started and job.pid is None:
-        return NotStarted(at=now, run_id=job.run_id)
-    return Lost(at=now, run_id=job.run_id, reason=Reason.LOST, output=facts.output)
+    if holder.boot_id != boot_id:
+        return Lost(at=now, run_id=holder.run_id, reason=Reason.REBOOT, output=facts.output)
+    if facts.hold is Hold.FENCED and not facts.started and holder.pid is None:
+        return NotStarted(at=now, run_id=holder.run_id)
+    return Lost(at=now, run_id=holder.run_id, reason=Reason.LOST, output=facts.output)

@@ -3,7 +3,10 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from console_automation.core.shells import SCRIPTS as SCRIPT_FILES
+from console_automation.core.shells import ShellKind
 from console_automation.errors import (
     BadRequest,
     CommandNotFound,
@@ -13,6 +16,8 @@ from console_automation.errors import (
 
 #: A command made of these alone is the name of a program; anything else is for a shell to read.
 _PROGRAM = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
+#: The directory of the scripts that integrate shells.
+SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "shells")
 _LONGEST_ARGUMENT = 131_071  # MAX_ARG_STRLEN - 1 on Linux: one string of argv
 _LONGEST_ARGV = 1_500_000  # all of argv and the environment; the kernel takes about 2 MiB
 
@@ -115,3 +120,10 @@ def _check_size(argv: Sequence[str], environment: Mapping[str, str]) -> None:
             f" {_LONGEST_ARGUMENT}). Write it to a file and run that, or pass it as options.stdin.",
             field="command",
         )
+
+
+def remote_scripts() -> dict[ShellKind, str]:
+    """Return the text of the scripts, for a machine that does not have them."""
+    return {
+        kind: Path(SCRIPTS, name).read_text(encoding="utf-8") for kind, name in SCRIPT_FILES.items()
+    }

@@ -1,11 +1,17 @@
 """The engine: its parts, opened and closed together."""
 
+import asyncio
 from dataclasses import dataclass
 
 from console_automation.config import OnShutdown, Settings
+from console_automation.core.job import Job
+from console_automation.core.session import Session
+from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
+from console_automation.engine.screens import Screens
+from console_automation.ports import ProcessTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +20,11 @@ class Engine:
 
     settings: Settings
     jobs: JobManager
-    output: OutputReader
+    output: OutputReader[Job]
+    consoles: ConsoleManager
+    session_output: OutputReader[Session]
+    screens: Screens
+    processes: ProcessTable
     retention: Retention
 
     async def open(self) -> None:
@@ -22,7 +32,9 @@ class Engine:
         await self.jobs.ledger.store.open()
         try:
             await self.jobs.open()
+            await self.consoles.open()
         except BaseException:
+            await self.consoles.close()
             await self.jobs.close()
             await self.jobs.ledger.store.close()
             raise
@@ -34,6 +46,10 @@ class Engine:
         if self.settings.on_shutdown is OnShutdown.DRAIN:
             await self.jobs.drain(timeout=self.settings.drain_timeout_ms / 1000)
         elif self.settings.on_shutdown is OnShutdown.STOP:
-            await self.jobs.stop_all(grace=self.settings.kill_grace_ms / 1000)
+            grace = self.settings.kill_grace_ms / 1000
+            await asyncio.gather(
+                self.jobs.stop_all(grace=grace), self.consoles.stop_all(grace=grace)
+            )
+        await self.consoles.close()
         await self.jobs.close()
         await self.jobs.ledger.store.close()

@@ -30,7 +30,7 @@ from console_automation.engine.dependencies import Dependencies
 from console_automation.engine.dispatcher import Dispatcher, Standing
 from console_automation.engine.feed import Change
 from console_automation.engine.ledger import Ledger
-from console_automation.engine.observer import Observer
+from console_automation.engine.observer import Observer, RunOwners
 from console_automation.engine.waiters import Waiters
 from console_automation.errors import (
     BadRequest,
@@ -66,6 +66,7 @@ class JobManager:
         self.observer = Observer(
             self.ledger, self.dispatcher, clock, lambda run_id: host.confirm(run_id, discard=False)
         )
+        self.owners = RunOwners(self.observer)
         self._new_id = new_id
         self.changes = Waiters()  #: for any step in a job's life
         self._ends = Waiters()
@@ -87,7 +88,7 @@ class JobManager:
     async def open(self) -> None:
         """Take up every job that is not over, then run what may run."""
         jobs = await self.ledger.open()
-        await self.host.open(self.observer)
+        await self.host.open(self.owners)
         for job in jobs:
             current = self.ledger.active(job.id)  # runs may have ended while the host opened
             if current:

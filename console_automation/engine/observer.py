@@ -9,13 +9,51 @@ from console_automation.core.lifecycle import Event, Exited, NotStarted, Started
 from console_automation.core.recovery import RunFacts
 from console_automation.engine.dispatcher import Dispatcher
 from console_automation.engine.ledger import Ledger
-from console_automation.ports import Clock
+from console_automation.ports import Clock, RunObserver
 
 log = logging.getLogger(__name__)
 
 
+class RunOwners:
+    """The RunObserver that the host talks to: it passes everything on to whoever owns the run.
+
+    A run's id begins with the kind of its owner: `job-….1`, `session-….1`.
+    """
+
+    def __init__(self, machinery: RunObserver) -> None:
+        self._machinery = machinery  #: who hears of breakdowns
+        self._owners: dict[str, RunObserver] = {}
+
+    def add(self, kind: str, owner: RunObserver) -> None:
+        """Tell this owner of its kind of runs from now on."""
+        self._owners[kind] = owner
+
+    def run_started(self, run_id: str, *, pid: int, at: float) -> None:
+        """A run's command was spawned."""
+        self._owner(run_id).run_started(run_id, pid=pid, at=at)
+
+    def run_exited(self, run_id: str, exit: Exit) -> None:
+        """A run is over."""
+        self._owner(run_id).run_exited(run_id, exit)
+
+    def run_found(self, run_id: str, facts: RunFacts) -> None:
+        """A run has no live shim."""
+        self._owner(run_id).run_found(run_id, facts)
+
+    def run_refused(self, run_id: str, error: str) -> None:
+        """A run could not be begun."""
+        self._owner(run_id).run_refused(run_id, error)
+
+    def shim_failed(self, error: str) -> None:
+        """The machinery broke down and is being restored."""
+        self._machinery.shim_failed(error)
+
+    def _owner(self, run_id: str) -> RunObserver:
+        return self._owners.get(run_id.partition("-")[0], self._machinery)
+
+
 class Observer:
-    """The RunObserver of the engine. `confirm` lets go of a run whose end needs no more recording."""
+    """The RunObserver of the jobs. `confirm` lets go of a run whose end needs no more recording."""
 
     def __init__(
         self,

@@ -1,20 +1,19 @@
-"""Reading what jobs printed: pages by cursor, the end of it, lines that match, and waiting for more."""
+"""Reading what runs printed: pages by cursor, the end of it, lines that match, and waiting for more."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-
-import re2
+from typing import Generic, Protocol, TypeVar
 
 from console_automation.core import output
-from console_automation.core.job import Job, OutputCounts
+from console_automation.core.job import OutputCounts
 from console_automation.core.output import Chunk, Line, Lines, Page
-from console_automation.engine.jobs import JobManager
-from console_automation.errors import BadRequest
-from console_automation.ports import OutputLog
+from console_automation.engine.patterns import compile_pattern
+from console_automation.engine.waiters import Waiters
+from console_automation.ports import OutputLog, RunHost
 
 _INLINE_CHUNKS = 256  # reading so few from the page cache is cheaper than a thread
 _INLINE_BYTES = 1 << 17  # and so little, if it comes in chunks of
@@ -23,13 +22,29 @@ _SCAN_SECONDS = 2.0  # the longest that one call searches, give or take a chunk
 _SCAN_CHUNKS = 2048  # read at a time for it
 _CHUNK_BYTES = 4100  # a chunk has no more
 _BEHIND_CHUNKS = 256  # how far before the cursor a line may have begun
-_PATTERN_MEMORY = 8 << 20
-_PATTERN_STEPS = 10_000
+
+
+class Printer(Protocol):
+    """What has output: a job or a session."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def run_id(self) -> str | None: ...
+    @property
+    def is_live(self) -> bool: ...
+    @property
+    def is_terminal(self) -> bool: ...
+    @property
+    def output(self) -> OutputCounts: ...
+
+
+T = TypeVar("T", bound=Printer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputQuery:
-    """Which part of a job's output is wanted."""
+    """Which part of the output is wanted."""
 
     since: int = 0  #: only chunks after this sequence number
     latest: bool = False  #: the newest page instead of the next one
@@ -45,51 +60,63 @@ class OutputQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputPage:
-    """A page, and the state of the job it was read from."""
+class OutputPage(Generic[T]):
+    """A page, and the state of what printed it."""
 
-    job: Job
+    printer: T
     counts: OutputCounts
     page: Page
 
 
-class OutputReader:
-    """Serves the output of jobs, live or over."""
+class OutputReader(Generic[T]):
+    """Serves the output of jobs, or of sessions, live or over.
 
-    def __init__(self, manager: JobManager, log: OutputLog) -> None:
-        self._manager = manager
+    `get` returns one by its id and `changes` tells of every step in its life.
+    """
+
+    def __init__(
+        self,
+        *,
+        get: Callable[[str], Awaitable[T]],
+        changes: Waiters,
+        host: RunHost,
+        log: OutputLog,
+    ) -> None:
+        self._get = get
+        self._changes = changes
+        self._host = host
         self._log = log
 
-    def counts(self, job: Job) -> OutputCounts:
-        """Return how much a job has printed so far."""
-        live = self._manager.host.progress(job.run_id) if job.is_live and job.run_id else None
-        return live or job.output
+    def counts(self, printer: T) -> OutputCounts:
+        """Return how much has been printed so far."""
+        is_live = printer.is_live and printer.run_id
+        live = self._host.progress(printer.run_id) if is_live and printer.run_id else None
+        return live or printer.output
 
-    async def read(self, job_id: str, query: OutputQuery) -> OutputPage:
+    async def read(self, printer_id: str, query: OutputQuery) -> OutputPage[T]:
         """Return the page; waits for output when asked to and there is none yet.
 
-        Raises JobNotFound, and BadRequest for a pattern RE2 does not take.
+        Raises what `get` raises, and BadRequest for a pattern RE2 does not take.
         """
         matches = _matcher(query)
         limit = time.monotonic() + query.wait
         while True:
-            # The job first: if it is over by now, the page read after this is complete.
-            job = await self._manager.ledger.get(job_id)
-            page = await self._page(job, query, matches)
+            # The printer first: if it is over by now, the page read after this is complete.
+            printer = await self._get(printer_id)
+            page = await self._page(printer, query, matches)
             left = limit - time.monotonic()
-            if page.chunks or job.is_terminal or left <= 0:
-                return OutputPage(job=job, counts=self.counts(job), page=page)
+            if page.chunks or printer.is_terminal or left <= 0:
+                return OutputPage(printer=printer, counts=self.counts(printer), page=page)
             query = replace(query, since=max(query.since, page.next_since))
-            await self._news(job, query.since, left)
+            await self.news(printer, query.since, left)
 
-    async def _news(self, job: Job, after: int, timeout: float) -> None:
-        """Return when the job has printed something, or has changed, or the time is up."""
-        host = self._manager.host
-        waits = [
-            asyncio.ensure_future(self._manager.changes.wait([job.id], enough=1, timeout=timeout))
-        ]
-        if job.is_live and job.run_id is not None:
-            waits.append(asyncio.ensure_future(host.wait_for_output(job.run_id, after=after)))
+    async def news(self, printer: T, after: int, timeout: float) -> None:
+        """Return when something has been printed, or the printer has changed, or the time is up."""
+        waits = [asyncio.ensure_future(self._changes.wait([printer.id], enough=1, timeout=timeout))]
+        if printer.is_live and printer.run_id is not None:
+            waits.append(
+                asyncio.ensure_future(self._host.wait_for_output(printer.run_id, after=after))
+            )
         try:
             await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -97,16 +124,17 @@ class OutputReader:
                 each.cancel()
 
     async def _page(
-        self, job: Job, query: OutputQuery, matches: Callable[[str], bool] | None
+        self, printer: T, query: OutputQuery, matches: Callable[[str], bool] | None
     ) -> Page:
-        if job.run_id is None or (job.is_terminal and job.output.last_sequence <= 0):
+        run_id, is_over = printer.run_id, printer.is_terminal
+        if run_id is None or (is_over and printer.output.last_sequence <= 0):
             return Page(next_since=query.since)
         if matches:
-            end = job.output.last_sequence + 1 if job.is_terminal else None
-            return await asyncio.to_thread(self._search, job.run_id, query, matches, end)
-        if _is_quick(query, self.counts(job)):
-            return self._read(job.run_id, query)
-        return await asyncio.to_thread(self._read, job.run_id, query)
+            end = printer.output.last_sequence + 1 if is_over else None
+            return await asyncio.to_thread(self._search, run_id, query, matches, end)
+        if _is_quick(query, self.counts(printer)):
+            return self._read(run_id, query)
+        return await asyncio.to_thread(self._read, run_id, query)
 
     def _read(self, run_id: str, query: OutputQuery) -> Page:
         if query.tail is not None or query.latest:
@@ -239,29 +267,8 @@ def _with(page: Page, chunks: Iterable[Chunk], cursor: int) -> Page:
 
 
 def _matcher(query: OutputQuery) -> Callable[[str], bool] | None:
-    """Return the pattern as a test of a line.
-
-    RE2 takes linear time, whatever the pattern. Bounds on the pattern, the line and the whole search
-    keep the constant small as well.
-    """
+    """Return the pattern as a test of a line."""
     if query.grep is None:
         return None
-    options = re2.Options()
-    options.case_sensitive = not query.ignore_case
-    options.max_mem = _PATTERN_MEMORY
-    options.log_errors = False
-    try:
-        pattern = re2.compile(query.grep, options)
-    except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-        raise BadRequest(
-            f"options.grep: {reason}. Patterns are RE2: no look-around and no back-references.",
-            field="options.grep",
-        ) from None
-    if pattern.programsize > _PATTERN_STEPS:
-        raise BadRequest(
-            f"options.grep: the pattern takes {pattern.programsize} steps for a character,"
-            f" {_PATTERN_STEPS} are allowed. Repeat less, or less wide classes.",
-            field="options.grep",
-        )
+    pattern = compile_pattern(query.grep, field="options.grep", ignore_case=query.ignore_case)
     return lambda text: pattern.search(text) is not None

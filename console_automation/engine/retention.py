@@ -1,12 +1,15 @@
-"""Forgetting jobs that are over: by age on a timer, and when a client asks."""
+"""Forgetting jobs that are over and sessions that are closed: by age on a timer, and when a client asks."""
 
 import asyncio
 import logging
 from collections.abc import Sequence
 
 from console_automation.core.job import Status
+from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.screens import Screens
 from console_automation.errors import ConsoleAutomationError
+from console_automation.ports import JobFilter
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +20,10 @@ _BATCH = 200
 class Retention:
     """Removes what is past its time. Jobs that are not over are never touched."""
 
-    def __init__(self, manager: JobManager) -> None:
+    def __init__(self, manager: JobManager, consoles: ConsoleManager, screens: Screens) -> None:
         self._manager = manager
+        self._consoles = consoles
+        self._screens = screens
         self._settings = manager.settings
         self._timer: asyncio.Task[None] | None = None
         self._cleaning = asyncio.Lock()  # two at once would both count what one of them removes
@@ -46,10 +51,42 @@ class Retention:
                 removed += len(batch)
         return removed
 
+    async def clean_sessions(self, *, max_age: float) -> list[str]:
+        """Forget sessions closed longer ago than `max_age` seconds, and the finished jobs of each."""
+        before = self._manager.clock.now() - max_age
+        removed: list[str] = []
+        async with self._cleaning:
+            while batch := await self._consoles.store.closed(before=before, limit=_BATCH):
+                for session in batch:
+                    await self._forget_jobs_of(session.id)
+                    self._screens.forget(session.id)
+                    await self._consoles.delete(session)
+                removed += [session.id for session in batch]
+        return removed
+
+    async def _forget_jobs_of(self, session_id: str) -> None:
+        wanted = JobFilter(statuses=FINISHED, session_id=session_id)
+        while (page := await self._manager.ledger.page(wanted, before=None, limit=_BATCH))[0]:
+            await self._manager.delete(page[0])
+
+    async def close_inactive(self, idle: float) -> list[str]:
+        """Close the sessions in which nothing was printed for `idle` seconds."""
+        latest = self._manager.clock.now() - idle
+        unused = [
+            each for each in self._consoles.live if self._consoles.last_activity(each) < latest
+        ]
+        grace = self._settings.kill_grace_ms / 1000
+        await asyncio.gather(
+            *(self._consoles.stop(each.id, force=False, grace=grace) for each in unused)
+        )
+        return [each.id for each in unused]
+
     async def _forever(self) -> None:
         while True:
             try:
-                removed = await self.clean(max_age=self._settings.retain_jobs_ms / 1000)
+                age = self._settings.retain_jobs_ms / 1000
+                removed = await self.clean(max_age=age)
+                await self.clean_sessions(max_age=age)
                 oldest = self._manager.clock.now() - self._settings.retain_audit_ms / 1000
                 await self._manager.ledger.store.trim_audit(before=oldest)
             except ConsoleAutomationError as error:

@@ -1,10 +1,7 @@
 """The use cases about jobs. Each takes the application, the call it is part of, and a checked request."""
 
-import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from console_automation.core.job import Job, Leftovers, OnOutputLimit, Status
 from console_automation.core.output import Chunk
@@ -16,10 +13,9 @@ from console_automation.errors import Conflict
 from console_automation.operations import requests as ask
 from console_automation.operations import texts
 from console_automation.operations import views as view
-from console_automation.operations.submission import Call, job_spec
+from console_automation.operations.session_commands import execute_in_session, in_scope
+from console_automation.operations.submission import Call, job_spec, query_of, telling
 from console_automation.ports import JobFilter
-
-T = TypeVar("T")
 
 
 async def execute_async(
@@ -27,6 +23,7 @@ async def execute_async(
 ) -> view.ExecuteResult:
     """Submit a job, and wait for its end when that is wanted."""
     options = request.options
+    call = await in_scope(engine, call, options.session_id)
     timeout = options.timeout
     if timeout is None:
         timeout = engine.settings.job_timeout_ms
@@ -67,6 +64,8 @@ async def execute_command(
     engine: Engine, call: Call, request: ask.ExecuteCommand
 ) -> view.CommandResult:
     """Run a command in the foreground; when its time is up it goes on as a job."""
+    if request.session_id is not None:
+        return await execute_in_session(engine, call, request, request.session_id)
     options = request.options
     settings = engine.settings
     wait = settings.max_wait_ms if options.timeout is None else options.timeout
@@ -99,7 +98,7 @@ async def command_result(engine: Engine, job: Job, waited: float) -> view.Comman
         ),
     )
     shown = sum(len(chunk.data) for chunk in read.page.chunks)
-    seen = view.job_view(read.job, read.counts, None)
+    seen = view.job_view(read.printer, read.counts, None)
     result: view.CommandResult = {
         "success": True,
         "jobId": job.id,
@@ -138,29 +137,15 @@ async def get_job_output(
     engine: Engine, call: Call, request: ask.GetJobOutput
 ) -> view.OutputResult:
     """Return a page of output, waiting for some when that is wanted."""
-    options, settings = request.options, engine.settings
-    wait = min(options.wait_ms, settings.max_wait_ms) / 1000
-    query = OutputQuery(
-        since=options.since,
-        latest=options.latest,
-        max_bytes=options.max_bytes or settings.output_page_bytes,
-        max_chunks=options.limit or settings.output_page_chunks,
-        stream=options.stream,
-        tail=options.tail,
-        grep=options.grep,
-        ignore_case=options.ignore_case,
-        invert=options.invert,
-        context=options.context,
-        wait=wait,
-    )
+    query = query_of(engine.settings, request.options)
     reading = engine.output.read(request.job_id, query)
-    if wait:
-        page = await _telling(
-            engine, call, wait, reading, lambda: f"no output of {request.job_id} yet"
+    if query.wait:
+        page = await telling(
+            engine.settings, call, query.wait, reading, lambda: f"no output of {request.job_id} yet"
         )
     else:
         page = await reading
-    return view.output_view(page, raw=options.raw)
+    return view.output_view(page, raw=request.options.raw)
 
 
 async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view.CancelResult:
@@ -267,8 +252,8 @@ async def wait_for_jobs(engine: Engine, call: Call, request: ask.WaitForJobs) ->
     timeout = min(limit if request.timeout is None else request.timeout, limit) / 1000
     enough = 1 if request.mode == "any" else None
     waiting = engine.jobs.wait(request.job_ids, timeout=timeout, enough=enough)
-    jobs = await _telling(
-        engine,
+    jobs = await telling(
+        engine.settings,
         call,
         timeout,
         waiting,
@@ -321,22 +306,7 @@ async def _ended(engine: Engine, call: Call, job: Job, wait: float) -> Job:
         current = engine.jobs.ledger.active(job.id) or job
         return f"{current.status}, {human_bytes(engine.output.counts(current).bytes)} of output"
 
-    [ended] = await _telling(engine, call, wait, engine.jobs.wait([job.id], timeout=wait), sentence)
+    [ended] = await telling(
+        engine.settings, call, wait, engine.jobs.wait([job.id], timeout=wait), sentence
+    )
     return ended
-
-
-async def _telling(
-    engine: Engine, call: Call, wait: float, work: Awaitable[T], sentence: Callable[[], str]
-) -> T:
-    """Await the work and report progress meanwhile, so that no client takes silence for death."""
-    interval = engine.settings.progress_interval_ms / 1000
-    if call.progress is None or wait <= interval:
-        return await work
-    began = time.monotonic()
-    task = asyncio.ensure_future(work)
-    try:
-        while not (await asyncio.wait({task}, timeout=interval))[0]:
-            await call.progress(time.monotonic() - began, wait, sentence())
-        return task.result()
-    finally:
-        task.cancel()

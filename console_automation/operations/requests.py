@@ -19,7 +19,8 @@ _YEAR = 365 * 86_400_000
 _TEXT = 1 << 20
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Return the text if a program can be given it. Raises ValueError."""
     if "\0" in text:
         raise ValueError("must not contain a NUL character")
     try:
@@ -30,13 +31,13 @@ def _plain(text: str) -> str:
 
 
 def _title(text: str) -> str:
-    if sanitize(_plain(text)) != text or "\n" in text:
+    if sanitize(plain_text(text)) != text or "\n" in text:
         raise ValueError("must be plain text on one line")
     return text
 
 
 def _command(text: str) -> str:
-    if not _plain(text).strip():
+    if not plain_text(text).strip():
         raise ValueError("must not be blank")
     return text
 
@@ -49,8 +50,8 @@ def _job_id(text: str) -> str:
 
 def _no_nul_in_names(names: dict[str, str]) -> dict[str, str]:
     for name, value in names.items():
-        _plain(name)
-        _plain(value)
+        plain_text(name)
+        plain_text(value)
     return names
 
 
@@ -67,12 +68,12 @@ def _finite(value: float) -> float:
     return value
 
 
-Text = Annotated[str, Field(max_length=_TEXT), AfterValidator(_plain)]
+Text = Annotated[str, Field(max_length=_TEXT), AfterValidator(plain_text)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_title)]
 Line = Annotated[str, Field(min_length=1, max_length=_TEXT), AfterValidator(_command)]
 Cursor = Annotated[str, AfterValidator(_job_id)]
-Pattern = Annotated[str, Field(max_length=10_000), AfterValidator(_plain)]
-JobId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
+Pattern = Annotated[str, Field(max_length=10_000), AfterValidator(plain_text)]
+JobId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(plain_text)]
 Pairs = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_no_nul_in_names)]
 Variables = Annotated[dict[str, str], Field(max_length=1000), AfterValidator(_variables)]
 Milliseconds = Annotated[float, Field(ge=0, le=_YEAR), AfterValidator(_finite)]
@@ -190,6 +191,9 @@ class CommandOptions(RunOptions):
 class ExecuteCommand(Request):
     """Run a command and wait for it."""
 
+    session_id: JobId | None = Field(
+        None, description="Type it into this session's shell: cwd and variables are kept."
+    )
     command: Line = Field(description="A shell line; or, with args, one program (no shell).")
     args: list[Text] | None = Field(
         None, max_length=10_000, description="Passed literally, no shell."

@@ -19,13 +19,34 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
         "console_get_job_output",
         {"type": "object", "description": "See console_get_job_output."},
     ),
+    "OutputView": ("console_get_job_status", {"type": "object"}),
+    "SessionView": (
+        "console_list_sessions",
+        {"type": "object", "description": "See console_list_sessions."},
+    ),
+    "CommandView": (
+        "console_get_command_history",
+        {"type": "object", "description": "See console_get_command_history."},
+    ),
+    "MetricsView": ("", {"type": "object"}),
+    "Cursor": ("", {"type": "object", "description": "row, column (from 0), visible"}),
+    # in requests
+    "OutputOptions": (
+        "console_get_job_output",
+        {
+            "type": "object",
+            "description": "As for console_get_job_output: since, tail, grep, waitMs, maxBytes, ...",
+        },
+    ),
 }
 _BOUNDS = frozenset({"maxLength", "minLength", "maxItems", "minItems", "maxProperties", "gt"})
 
 
-def request_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the schema of a request. Fields that may be null may as well be left out."""
-    return _finish(model.model_json_schema(by_alias=True), nulls=False)
+def request_schema(model: type[BaseModel], tool: str) -> dict[str, Any]:
+    """Return the schema of a tool's request. Fields that may be null may as well be left out."""
+    schema = model.model_json_schema(by_alias=True)
+    _shorten(schema.get("$defs", {}), tool)
+    return _finish(schema, nulls=False)
 
 
 def result_schema(result: type, tool: str) -> dict[str, Any]:
@@ -36,9 +57,8 @@ def result_schema(result: type, tool: str) -> dict[str, Any]:
     """
     schema = TypeAdapter(result).json_schema()
     definitions = schema.get("$defs", {})
-    for name, (described_by, brief) in _BRIEF.items():
-        if name in definitions and tool != described_by:
-            definitions[name] = brief
+    _shorten(definitions, tool)
+    schema.pop("required", None)  # all of it is there, always; a reader can do without the list
     for definition in definitions.values():
         definition.pop("required", None)
         if "title" in definition:
@@ -46,11 +66,18 @@ def result_schema(result: type, tool: str) -> dict[str, Any]:
     return _finish(schema, nulls=True)
 
 
+def _shorten(definitions: dict[str, Any], tool: str) -> None:
+    for name, (described_by, brief) in _BRIEF.items():
+        if name in definitions and tool != described_by:
+            definitions[name] = dict(brief)
+
+
 def _finish(schema: dict[str, Any], *, nulls: bool) -> dict[str, Any]:
     definitions = schema.pop("$defs", {})
     if not nulls:
-        for definition in definitions.values():
-            definition.pop("description", None)
+        for name, definition in definitions.items():
+            if name not in _BRIEF:
+                definition.pop("description", None)
             definition.pop("additionalProperties", None)  # refused all the same
     smaller: dict[str, Any] = _compact(schema, definitions, nulls)
     smaller.pop("description", None)
@@ -96,7 +123,7 @@ def _is_noise(key: str, value: Any) -> bool:
     if key == "default":
         return not value
     if key == "maximum":
-        return bool(value > 10**5)
+        return bool(value > 1000)
     if key == "minimum":
         return bool(value == 0)
     if key == "additionalProperties":

@@ -1,18 +1,24 @@
-"""From a request to the spec of a job."""
+"""From a request to what the engine takes, and waiting for what it does."""
 
+import asyncio
 import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from console_automation.config import Settings
 from console_automation.core.job import Command, JobSpec
 from console_automation.core.retry import RETRIED_BY_DEFAULT, RetryPolicy
 from console_automation.engine.commands import resolve
 from console_automation.engine.engine import Engine
+from console_automation.engine.output import OutputQuery
 from console_automation.operations import requests as ask
 
+T = TypeVar("T")
 Progress = Callable[[float, float, str], Awaitable[None]]
 
 
@@ -95,3 +101,37 @@ def _fingerprint(request: ask.ExecuteAsync | ask.ExecuteCommand, cwd: str) -> st
     asked = request.model_dump(mode="json", exclude={"options": {"wait_ms"}})
     text = json.dumps([asked, os.path.normpath(cwd)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def query_of(settings: Settings, options: ask.OutputOptions) -> OutputQuery:
+    """Return which part of the output a request wants."""
+    return OutputQuery(
+        since=options.since,
+        latest=options.latest,
+        max_bytes=options.max_bytes or settings.output_page_bytes,
+        max_chunks=options.limit or settings.output_page_chunks,
+        stream=options.stream,
+        tail=options.tail,
+        grep=options.grep,
+        ignore_case=options.ignore_case,
+        invert=options.invert,
+        context=options.context,
+        wait=min(options.wait_ms, settings.max_wait_ms) / 1000,
+    )
+
+
+async def telling(
+    settings: Settings, call: Call, wait: float, work: Awaitable[T], sentence: Callable[[], str]
+) -> T:
+    """Await the work and report progress meanwhile, so that no client takes silence for death."""
+    interval = settings.progress_interval_ms / 1000
+    if call.progress is None or wait <= interval:
+        return await work
+    began = time.monotonic()
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=interval))[0]:
+            await call.progress(time.monotonic() - began, wait, sentence())
+        return task.result()
+    finally:
+        task.cancel()

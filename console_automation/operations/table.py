@@ -6,8 +6,7 @@ the error result, and puts what was asked and what came of it on record.
 
 import difflib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -15,7 +14,9 @@ from pydantic import BaseModel, ValidationError
 from console_automation.core.text import iso, one_line
 from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest, ConsoleAutomationError
-from console_automation.operations import jobs, requests, texts, views
+from console_automation.operations.job_table import JOB_OPERATIONS
+from console_automation.operations.operation import Answer, Operation
+from console_automation.operations.session_table import SESSION_OPERATIONS
 from console_automation.operations.submission import Call
 from console_automation.ports import AuditRecord
 
@@ -24,187 +25,9 @@ log = logging.getLogger(__name__)
 _LONGEST_ERROR = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One use case. `result` is a TypedDict; `text` says the same to a model, in few words."""
-
-    name: str
-    title: str
-    description: str
-    request: type[BaseModel]
-    result: type
-    run: Callable[[Engine, Call, Any], Awaitable[Any]]
-    text: Callable[[Any], str]
-    read_only: bool = False
-    destructive: bool = False
-    idempotent: bool = False
-    open_world: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an operation came to. `view` matches the operation's result, or is the error result."""
-
-    view: Mapping[str, Any]
-    text: str
-    is_error: bool = False
-
-
-_OPERATIONS = (
-    Operation(
-        name="console_execute_command",
-        title="Run a command",
-        description=(
-            "Run a shell command and return its exit code and output. If it is not done in time"
-            " (45 s) it keeps running as a background job and you get its jobId: nothing is lost,"
-            " nothing is killed. For what you know to take long, use console_execute_async."
-        ),
-        request=requests.ExecuteCommand,
-        result=views.CommandResult,
-        run=jobs.execute_command,
-        text=texts.command,
-        destructive=True,
-        open_world=True,
-    ),
-    Operation(
-        name="console_execute_async",
-        title="Start a background job",
-        description=(
-            "Start a command as a background job and return its jobId at once. The job survives"
-            " this client, the server and their crashes; its output and exit code are kept (24 h)."
-            " Example: command='make -j4 test', options={timeout: 3600000, name: 'tests'}."
-            " Then console_wait_for_jobs; read with console_get_job_output. Do not append '&' or"
-            " nohup: processes left behind are ended with the job."
-        ),
-        request=requests.ExecuteAsync,
-        result=views.ExecuteResult,
-        run=jobs.execute_async,
-        text=texts.executed,
-        destructive=True,
-        open_world=True,
-    ),
-    Operation(
-        name="console_get_job_status",
-        title="Job status",
-        description=(
-            "Return a job: status, exit code or signal, who ended it and why, timing, usage; why"
-            " it is still pending. With waitMs it returns as soon as the job is over."
-        ),
-        request=requests.GetJobStatus,
-        result=views.JobResult,
-        run=jobs.get_job_status,
-        text=texts.status,
-        read_only=True,
-        idempotent=True,
-    ),
-    Operation(
-        name="console_get_job_output",
-        title="Job output",
-        description=(
-            "Read a job's output, live or afterwards. Page with since=nextSince; never the same"
-            " bytes twice. tail=20 for the last lines, grep='error' to search on the server,"
-            " waitMs to wait for new output. Terminal control sequences are stripped."
-        ),
-        request=requests.GetJobOutput,
-        result=views.OutputResult,
-        run=jobs.get_job_output,
-        text=texts.output,
-        read_only=True,
-        idempotent=True,
-    ),
-    Operation(
-        name="console_wait_for_jobs",
-        title="Wait for jobs",
-        description=(
-            "Wait until all of the jobs (or, with mode=any, one) are over, 45 s at most, and return"
-            " them. Call again while `unfinished` is not empty: cheaper than polling."
-        ),
-        request=requests.WaitForJobs,
-        result=views.WaitResult,
-        run=jobs.wait_for_jobs,
-        text=texts.waited,
-        read_only=True,
-        idempotent=True,
-    ),
-    Operation(
-        name="console_cancel_job",
-        title="Cancel a job",
-        description=(
-            "End a job and every process it started: SIGTERM, then after graceMs SIGKILL for"
-            " whatever is left. Returns when they are gone. A finished job is left untouched."
-        ),
-        request=requests.CancelJob,
-        result=views.CancelResult,
-        run=jobs.cancel_job,
-        text=texts.cancelled,
-        destructive=True,
-        idempotent=True,
-    ),
-    Operation(
-        name="console_list_jobs",
-        title="List jobs",
-        description=(
-            "List jobs, newest first, also those of earlier clients and sessions; filter by"
-            " status, sessionId, name or tags."
-        ),
-        request=requests.ListJobs,
-        result=views.ListResult,
-        run=jobs.list_jobs,
-        text=texts.listed,
-        read_only=True,
-        idempotent=True,
-    ),
-    Operation(
-        name="console_send_job_input",
-        title="Feed a job",
-        description=(
-            "Write text to the stdin of a running job that was started with options.keepStdin."
-        ),
-        request=requests.SendJobInput,
-        result=views.InputResult,
-        run=jobs.send_job_input,
-        text=texts.fed,
-        open_world=True,
-    ),
-    Operation(
-        name="console_retry_job",
-        title="Run a job again",
-        description="Run a finished job's command again as a new job; the old record is kept.",
-        request=requests.RetryJob,
-        result=views.ExecuteResult,
-        run=jobs.retry_job,
-        text=texts.executed,
-        destructive=True,
-        open_world=True,
-    ),
-    Operation(
-        name="console_get_job_metrics",
-        title="Job figures",
-        description="Return counts by status, slots in use, queue wait and run times, system load.",
-        request=requests.GetJobMetrics,
-        result=views.MetricsResult,
-        run=jobs.get_job_metrics,
-        text=texts.metrics,
-        read_only=True,
-        idempotent=True,
-    ),
-    Operation(
-        name="console_cleanup_jobs",
-        title="Remove finished jobs",
-        description=(
-            "Remove the records and output of finished jobs older than maxAge (default 24 h, which"
-            " also happens by itself). Jobs that are not over are never touched."
-        ),
-        request=requests.CleanupJobs,
-        result=views.CleanupResult,
-        run=jobs.cleanup_jobs,
-        text=texts.cleaned,
-        destructive=True,
-        idempotent=True,
-    ),
-)
-
-OPERATIONS: Mapping[str, Operation] = {each.name: each for each in _OPERATIONS}
+OPERATIONS: Mapping[str, Operation] = {
+    each.name: each for each in (*JOB_OPERATIONS, *SESSION_OPERATIONS)
+}
 
 
 async def invoke(engine: Engine, name: str, arguments: object, call: Call) -> Answer:

@@ -102,7 +102,8 @@ def excerpt(output: str) -> str:
     return f"\n{hint}\n{output[-_EXCERPT:]}"
 
 
-def _joined(chunks: Iterable[ChunkView]) -> str:
+def joined(chunks: Iterable[ChunkView]) -> str:
+    """Return the text of chunks."""
     return "".join(chunk["content"] for chunk in chunks)
 
 
@@ -110,7 +111,7 @@ def executed(result: ExecuteResult) -> str:
     """Tell of a submission."""
     job = result["job"]
     if "output" in result:
-        return job_line(job) + excerpt(_joined(result["output"]))
+        return job_line(job) + excerpt(joined(result["output"]))
     if job["status"] not in ("pending", "running"):
         return f"{job_line(job)}\nIt is over: read it with console_get_job_output."
     return (
@@ -125,7 +126,7 @@ def command(result: CommandResult) -> str:
     if result["status"] in ("running", "pending"):
         head = (
             f"Still {result['status']} after {took}, now as background job {result['jobId']}"
-            f" {_until(result['timeout'])}. Wait with console_wait_for_jobs, read on with"
+            f" {_until(result.get('timeout', 0))}. Wait with console_wait_for_jobs, read on with"
             f" console_get_job_output since={result['nextSince']}, end it with console_cancel_job."
         )
     elif result["exitCode"] is not None:
@@ -164,7 +165,7 @@ def output(result: OutputResult) -> str:
     if result["droppedBytes"]:
         dropped = human_bytes(result["droppedBytes"])
         head += f". {dropped} were dropped; the oldest chunk kept is {first}"
-    return head + (excerpt(_joined(chunks)) if chunks else "")
+    return head + (excerpt(joined(chunks)) if chunks else "")
 
 
 def cancelled(result: CancelResult) -> str:

@@ -97,17 +97,20 @@ class ExecuteResult(TypedDict):
 
 
 class CommandResult(TypedDict):
-    """The end of a command, or the job it goes on as."""
+    """The end of a command, or the job it goes on as; in a session, the command in it."""
 
     success: bool
-    jobId: str
-    status: Status
+    jobId: NotRequired[str]
+    sessionId: NotRequired[str]
+    commandId: NotRequired[str]
+    sessionClosed: NotRequired[bool]
+    status: str
     reason: NotRequired[str]
     error: NotRequired[str]
     exitCode: int | None
     signal: NotRequired[str]
     durationMs: int
-    timeout: int
+    timeout: NotRequired[int]
     output: str
     omittedBytes: int
     nextSince: int
@@ -286,15 +289,15 @@ def chunk_views(chunks: tuple[Chunk, ...], *, raw: bool) -> list[ChunkView]:
     ]
 
 
-def output_view(read: OutputPage, *, raw: bool) -> OutputResult:
+def output_view(read: OutputPage[Job], *, raw: bool) -> OutputResult:
     """Return a page as clients see it."""
     return {
         "success": True,
-        "jobId": read.job.id,
+        "jobId": read.printer.id,
         "output": chunk_views(read.page.chunks, raw=raw),
         "nextSince": read.page.next_since,
         "hasMore": read.page.has_more,
         "droppedBytes": read.counts.dropped_bytes,
         "firstAvailableSequence": read.page.first_available,
-        "status": read.job.status,
+        "status": read.printer.status,
     }

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from console_automation.frontends import daemon, http
 from console_automation.frontends.mcp import server, tasks
-from console_automation.operations.table import Answer
+from console_automation.operations.operation import Answer
 
 _FIXTURES = ("greet", "slow_compute", "failing_job")
 

@@ -164,7 +164,7 @@ def test_a_terminal_status_is_final(phase: Phase) -> None:
 
 
 def test_what_cannot_happen_is_refused_with_the_job_and_its_phase() -> None:
-    with pytest.raises(InvalidTransition, match="Due cannot happen to job job-1, which is ready"):
+    with pytest.raises(InvalidTransition, match="Due cannot happen to job-1, which is ready"):
         advance(job(phase=Phase.READY), Due(at=1))
 
 

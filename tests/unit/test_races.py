@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,9 @@ from console_automation.adapters.memory_host import MemoryHost
 from console_automation.core.job import Job, Status
 from console_automation.core.retry import RetryPolicy
 from console_automation.engine.jobs import JobManager
-from console_automation.engine.retention import Retention
 from console_automation.errors import StoreFull
 from console_automation.ports import RunObserver
-from tests.builders import exit_of, script, spec
+from tests.builders import engine_of, exit_of, script, spec
 from tests.conftest import Build
 from tests.waiting import PATIENCE, until
 
@@ -151,12 +151,12 @@ async def test_a_job_that_ends_while_another_is_looked_up_is_not_waited_for(buil
     assert all(each.is_terminal for each in ended)
 
 
-async def test_two_who_clean_up_at_once_count_every_job_once(build: Build) -> None:
+async def test_two_who_clean_up_at_once_count_every_job_once(build: Build, tmp_path: Path) -> None:
     store = HeldStore()
     manager = await build(store=store)
     for _ in range(5):
         await over(manager, await manager.submit(spec(script("exit 0"))))
-    retention = Retention(manager)
+    retention = engine_of(manager, tmp_path).retention
     store.is_holding = True
     cleaning = asyncio.gather(*(retention.clean(max_age=0) for _ in range(2)))
     await settled()
@@ -166,13 +166,13 @@ async def test_two_who_clean_up_at_once_count_every_job_once(build: Build) -> No
 
 
 async def test_output_goes_before_the_record_so_that_no_crash_leaves_it_without_a_job(
-    build: Build,
+    build: Build, tmp_path: Path
 ) -> None:
     store = HeldStore()
     manager = await build(store=store)
     job = await over(manager, await manager.submit(spec(script("echo out"))))
     store.is_holding = True
-    cleaning = asyncio.ensure_future(Retention(manager).clean(max_age=0))
+    cleaning = asyncio.ensure_future(engine_of(manager, tmp_path).retention.clean(max_age=0))
     await settled()
     assert host_of(manager).discarded == [f"{job.id}.1"]
     store.let_go()

@@ -15,14 +15,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from console_automation.adapters.output_log import SegmentLog
-from console_automation.config import Settings
 from console_automation.engine.engine import Engine
-from console_automation.engine.output import OutputReader
-from console_automation.engine.retention import Retention
-from console_automation.operations import requests
+from console_automation.operations import requests, session_requests
+from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
-from console_automation.operations.table import OPERATIONS, Answer, invoke
+from console_automation.operations.table import OPERATIONS, invoke
+from tests.builders import engine_of
 from tests.conftest import Build
 
 CALL = Call(client="test", environment={"PATH": "/usr/bin:/bin"}, cwd="/")
@@ -31,7 +29,7 @@ ATTACK = hypothesis_settings(
 )
 MODELS = [
     each
-    for each in vars(requests).values()
+    for each in {**vars(requests), **vars(session_requests)}.values()
     if isinstance(each, type) and issubclass(each, requests.Request)
 ]
 
@@ -39,13 +37,7 @@ MODELS = [
 @pytest.fixture
 async def engine(build: Build, tmp_path: Path) -> Engine:
     """The whole engine on the in-memory adapters; no call waits."""
-    manager = await build(max_wait_ms=0)
-    return Engine(
-        settings=Settings(max_wait_ms=0),
-        jobs=manager,
-        output=OutputReader(manager, SegmentLog(tmp_path)),
-        retention=Retention(manager),
-    )
+    return engine_of(await build(max_wait_ms=0), tmp_path)
 
 
 # -- anything at all -------------------------------------------------------------------------------
@@ -72,9 +64,11 @@ def _arguments(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
         options = next(each for each in MODELS if each is model.model_fields["options"].annotation)
         several = st.dictionaries(st.sampled_from(_names(options)), _ANYTHING, max_size=4)
         fields["options"] = st.one_of(several, _ANYTHING)
-    for name in ("command", "jobId", "input"):
+    for name in ("command", "jobId", "sessionId", "input"):
         if name in fields:
-            fields[name] = st.one_of(st.sampled_from(["exit 1", "job-0001", "true"]), _ANYTHING)
+            fields[name] = st.one_of(
+                st.sampled_from(["exit 1", "job-0001", "session-0001", "true"]), _ANYTHING
+            )
     return st.fixed_dictionaries({}, optional=fields)
 
 

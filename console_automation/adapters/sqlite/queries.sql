@@ -81,3 +81,51 @@ SELECT at, client, operation, job_id, outcome, detail FROM audit ORDER BY seq DE
 -- trim_audit --
 -- Forget audit records older than a time.
 DELETE FROM audit WHERE at < :before
+
+-- save_session --
+-- Add a session, or replace its state. A closed session is final, whatever is asked.
+INSERT INTO session (id, phase, created_at, closed_at, spec, state)
+VALUES (:id, :phase, :created_at, :closed_at, :spec, :state)
+    ON CONFLICT (id) DO UPDATE
+   SET phase = excluded.phase, closed_at = excluded.closed_at, state = excluded.state
+ WHERE session.phase != 'closed'
+
+-- session_by_id --
+-- Return one session.
+SELECT * FROM session WHERE id = :id
+
+-- live_sessions --
+-- Return the sessions that are not closed, oldest first.
+SELECT * FROM session WHERE phase != 'closed' ORDER BY id
+
+-- latest_sessions --
+-- Return sessions, newest first.
+SELECT * FROM session ORDER BY id DESC LIMIT :limit
+
+-- closed_sessions --
+-- Return the sessions that were closed before a time, oldest first.
+SELECT * FROM session WHERE phase = 'closed' AND closed_at < :closed_before
+ ORDER BY closed_at LIMIT :limit
+
+-- delete_session --
+-- Forget a closed session.
+DELETE FROM session WHERE id = :id AND phase = 'closed'
+
+-- delete_commands --
+-- Forget what was typed into a session that is gone.
+DELETE FROM session_command
+ WHERE session_id = :id AND NOT EXISTS (SELECT 1 FROM session WHERE id = :id)
+
+-- save_command --
+-- Add a command, or replace its state.
+INSERT INTO session_command (id, session_id, typed_at, status, line, state)
+VALUES (:id, :session_id, :typed_at, :status, :line, :state)
+    ON CONFLICT (id) DO UPDATE SET status = excluded.status, state = excluded.state
+
+-- latest_commands --
+-- Return the commands of a session, newest first.
+SELECT * FROM session_command WHERE session_id = :id ORDER BY typed_at DESC LIMIT :limit
+
+-- running_commands --
+-- Return the commands whose end has not been seen, oldest first.
+SELECT * FROM session_command WHERE status = 'running' ORDER BY typed_at

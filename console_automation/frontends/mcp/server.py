@@ -25,9 +25,10 @@ from console_automation.frontends.mcp.resources import Resources
 from console_automation.frontends.mcp.subscriptions import Subscriptions
 from console_automation.frontends.mcp.tasks import Tasks, result_of
 from console_automation.frontends.mcp.wire import Sink, Source
+from console_automation.operations.operation import Operation
 from console_automation.operations.schemas import request_schema, result_schema
 from console_automation.operations.submission import Call
-from console_automation.operations.table import OPERATIONS, Operation, invoke
+from console_automation.operations.table import OPERATIONS, invoke
 
 INSTRUCTIONS = """\
 Runs shell commands, short and long, so that none is ever lost: jobs survive this client, the server \
@@ -65,7 +66,9 @@ class McpServer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._tools = types.ListToolsResult(tools=[tool_of(each) for each in OPERATIONS.values()])
+        toolsets = engine.settings.toolsets.split()
+        offered = [each for each in OPERATIONS.values() if each.toolset in toolsets]
+        self._tools = types.ListToolsResult(tools=[tool_of(each) for each in offered])
         self._resources = Resources(engine)
         self._tasks = Tasks(engine)
         self.subscriptions = Subscriptions(engine, self._tasks)
@@ -115,7 +118,7 @@ class McpServer:
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> dict[str, Any]:
         call = call_of(ctx)
-        if self._tasks.wants(ctx, params.name):
+        if self._tasks.wants(ctx, params.name, params.arguments):
             return await self._tasks.run(params.name, params.arguments, call)
         return result_of(await invoke(self._engine, params.name, params.arguments, call))
 
@@ -156,7 +159,7 @@ def tool_of(operation: Operation) -> types.Tool:
         name=operation.name,
         title=operation.title,
         description=operation.description,
-        input_schema=request_schema(operation.request),
+        input_schema=request_schema(operation.request, operation.name),
         output_schema=result_schema(operation.result, operation.name),
         annotations=types.ToolAnnotations(
             read_only_hint=operation.read_only,

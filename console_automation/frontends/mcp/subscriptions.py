@@ -197,7 +197,7 @@ class Subscriptions:
             cursor = max(read.counts.last_sequence, read.page.next_since)
             if read.page.chunks:
                 self._tell(uri)
-            if read.job.is_terminal or not any(uri in outbox.uris for outbox in self._outboxes):
+            if read.printer.is_terminal or not any(uri in outbox.uris for outbox in self._outboxes):
                 return
             await asyncio.sleep(_OUTPUT_PAUSE)
 

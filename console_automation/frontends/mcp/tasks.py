@@ -21,8 +21,9 @@ from console_automation.engine.engine import Engine
 from console_automation.errors import JobNotFound
 from console_automation.operations import texts
 from console_automation.operations.jobs import command_result, job_view
+from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
-from console_automation.operations.table import Answer, invoke
+from console_automation.operations.table import invoke
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 _MODERN = frozenset({"2026-07-28"})
@@ -59,9 +60,10 @@ class Tasks:
         server.add_request_handler("tasks/update", UpdateParams, self._update)
         server.add_request_handler("tasks/cancel", TaskParams, self._cancel)
 
-    def wants(self, ctx: Context, tool: str) -> bool:
-        """Whether this call may be answered with a task."""
-        return tool == _TASK_TOOL and _declared(ctx)
+    def wants(self, ctx: Context, tool: str, arguments: object) -> bool:
+        """Whether this call may be answered with a task: a command in a session is no job."""
+        in_session = isinstance(arguments, dict) and arguments.get("sessionId") is not None
+        return tool == _TASK_TOOL and not in_session and _declared(ctx)
 
     async def granted(self, ctx: Context, task_ids: object) -> list[str]:
         """Return those of the tasks a listener asks for that there are, if it may ask at all."""

@@ -1,0 +1,223 @@
+"""Commands in sessions: typed into the shell, followed to their true end by the marks it emits."""
+
+import asyncio
+import logging
+import secrets
+
+from console_automation.config import Settings
+from console_automation.core.session import Closing, Session, SessionCommand
+from console_automation.core.shells import ShellKind, typed
+from console_automation.core.text import one_line
+from console_automation.engine.tracker import Execution, Tracker
+from console_automation.errors import Conflict, ConsoleAutomationError
+from console_automation.ports import Clock, OutputLog, RunHost, SessionStore
+
+log = logging.getLogger(__name__)
+
+_CLEAR_LINE = "\x15"  # ctrl+u: what somebody left half typed is not part of the command
+_PROMPT_SECONDS = 2.0
+_SHOWN = 60
+
+
+class Executions:
+    """Keeps a tracker for every session that somebody has asked about."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: SessionStore,
+        host: RunHost,
+        log: OutputLog,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._host = host
+        self._log = log
+        self._clock = clock
+        self._trackers: dict[str, Tracker] = {}
+        self._typing: set[str] = set()
+        self._followers: dict[str, asyncio.Task[None]] = {}
+
+    def close(self) -> None:
+        """Follow nothing any more."""
+        for task in self._followers.values():
+            task.cancel()
+
+    async def tracker(self, session: Session) -> Tracker:
+        """Return what is known of a session, up to date."""
+        tracker = self._trackers.get(session.id)
+        if tracker is None:
+            tracker = Tracker(session.run_id, self._log, self._host)
+            self._trackers[session.id] = tracker
+        await tracker.catch_up()
+        return tracker
+
+    def forget(self, session_id: str) -> None:
+        """Let go of a session that is closed."""
+        self._trackers.pop(session_id, None)
+
+    async def execute(self, session: Session, line: str) -> Execution:
+        """Type a command and return it while it runs. Raises Conflict, Unavailable."""
+        if session.id in self._typing:
+            raise Conflict(
+                f"Session {session.id} is being given another command at this moment; one at a"
+                " time.",
+                sessionId=session.id,
+            )
+        self._typing.add(session.id)
+        try:
+            return await self._execute(session, line)
+        finally:
+            self._typing.discard(session.id)
+
+    async def _execute(self, session: Session, line: str) -> Execution:
+        tracker = await self.tracker(session)
+        if tracker.execution is None or tracker.execution.is_over:
+            # Between the end of a command and the next prompt pass some milliseconds.
+            await self.prompt(session, timeout=_PROMPT_SECONDS if tracker.execution else 0.0)
+        kind = _kind(session, tracker)
+        _check_free(session, tracker)
+        command = SessionCommand(
+            id=secrets.token_hex(8),
+            session_id=session.id,
+            line=line,
+            typed_at=self._clock.now(),
+            since=tracker.cursor,
+        )
+        await asyncio.shield(self._store.save_command(command))
+        execution = self._expect(tracker, command)
+        tracker.at_prompt = False
+        text = typed(kind, line, command.id, bracketed=tracker.modes.bracketed_paste)
+        try:
+            await self._host.send_input(session.run_id, _CLEAR_LINE + text, eof=False)
+        except ConsoleAutomationError:
+            await self._settle(execution, exit_code=None)
+            raise
+        self._follow(session, tracker)
+        return execution
+
+    def _expect(self, tracker: Tracker, command: SessionCommand) -> Execution:
+        kept = self._settings.output_page_bytes
+        tracker.execution = Execution(command, kept=kept)
+        return tracker.execution
+
+    # -- ends --------------------------------------------------------------------------------
+
+    def _follow(self, session: Session, tracker: Tracker) -> None:
+        """Follow a session until the command in it is over; whoever waits need not."""
+        if session.id not in self._followers:
+            task = asyncio.create_task(self._follow_output(session, tracker))
+            self._followers[session.id] = task
+            task.add_done_callback(lambda _: self._followers.pop(session.id, None))
+
+    async def _follow_output(self, session: Session, tracker: Tracker) -> None:
+        execution = tracker.execution
+        while execution and not execution.settled.is_set():
+            if execution.is_over:
+                await self._settle(execution)
+            elif not await self._news(session, tracker):
+                return  # the session is over: its end settles the command
+
+    async def _news(self, session: Session, tracker: Tracker) -> bool:
+        """Wait for more output and follow it; False when there will be none."""
+        before = tracker.cursor
+        await tracker.catch_up()
+        if tracker.cursor == before:
+            await self._host.wait_for_output(session.run_id, after=before)
+            await tracker.catch_up()
+        return tracker.cursor > before
+
+    async def prompt(self, session: Session, *, timeout: float) -> Tracker:
+        """Return when the shell shows its prompt, the session is over, or the time is up."""
+        tracker = await self.tracker(session)
+        try:
+            async with asyncio.timeout(timeout):
+                while not tracker.at_prompt and await self._news(session, tracker):
+                    pass
+        except TimeoutError:
+            pass
+        return tracker
+
+    async def resume(self, session: Session, command: SessionCommand) -> None:
+        """Take up a command that was typed before the last restart.
+
+        One that has not begun by now may have been typed or not: its end is not known.
+        """
+        tracker = Tracker(session.run_id, self._log, self._host)
+        self._trackers[session.id] = tracker
+        execution = self._expect(tracker, command)
+        await tracker.catch_up()
+        if execution.is_over:
+            await self._settle(execution)
+        elif session.is_terminal:
+            await self.session_closed(session)
+        elif not execution.has_begun:
+            await self._settle(execution, exit_code=None)
+        else:
+            self._follow(session, tracker)
+
+    async def session_closed(self, session: Session) -> None:
+        """Settle the command that was in it. `exit` and `exec` end the session: theirs is its code."""
+        tracker = self._trackers.get(session.id)
+        execution = tracker.execution if tracker else None
+        if tracker is None or execution is None or execution.settled.is_set():
+            return
+        await tracker.catch_up()
+        if execution.is_over:
+            await self._settle(execution)
+        else:
+            by_itself = session.closing is Closing.EXITED and session.exit is not None
+            code = session.exit.code if by_itself and session.exit else None
+            await self._settle(execution, exit_code=code, at=session.closed_at)
+
+    async def _settle(
+        self, execution: Execution, *, exit_code: int | None = None, at: float | None = None
+    ) -> None:
+        """Put the end of a command on record; waiters are told even when that fails."""
+        if not execution.is_over:
+            execution.command = execution.command.ended(
+                at=at or self._clock.now(), exit_code=exit_code, until=execution.command.since
+            )
+        if execution.settled.is_set():
+            return
+        try:
+            await asyncio.shield(self._store.save_command(execution.command))
+        except ConsoleAutomationError as error:
+            log.error("the end of command %s was not saved: %s", execution.command.id, error)
+        execution.settled.set()
+
+
+def _kind(session: Session, tracker: Tracker) -> ShellKind:
+    """Return how to type into the session. Raises Conflict when nothing can be typed now."""
+    kind = session.spec.shell or (ShellKind(tracker.shell) if tracker.shell else None)
+    if kind is None and session.spec.host is None:
+        raise Conflict(
+            f"Session {session.id} runs {one_line(session.spec.command.line, _SHOWN)}, which is no"
+            " shell that reports exit codes. Use console_send_input, then console_wait_for_output.",
+            sessionId=session.id,
+        )
+    if kind is None or not tracker.has_prompted:
+        raise Conflict(
+            f"The shell in session {session.id} has not shown a prompt yet. Look at"
+            " console_get_screen; it may wait for an answer.",
+            sessionId=session.id,
+        )
+    return kind
+
+
+def _check_free(session: Session, tracker: Tracker) -> None:
+    if not tracker.is_executing:
+        return
+    running = tracker.execution
+    what, details = "Something that was typed by hand", {}
+    if running and not running.is_over:
+        what = f"Command {running.command.id} ({one_line(running.command.line, _SHOWN)})"
+        details = {"commandId": running.command.id}
+    raise Conflict(
+        f"{what} is still running in session {session.id}. Wait with console_get_session_state"
+        " waitMs, feed it with console_send_input, or interrupt it with console_send_key ctrl+c.",
+        sessionId=session.id,
+        **details,
+    )

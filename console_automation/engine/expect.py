@@ -1,0 +1,118 @@
+"""Waiting until a session has printed what a pattern matches."""
+
+import time
+from dataclasses import dataclass
+
+from console_automation.core.output import Chunk
+from console_automation.core.session import Session
+from console_automation.core.text import one_line, sanitize
+from console_automation.engine.consoles import session_closed
+from console_automation.engine.output import OutputQuery, OutputReader
+from console_automation.engine.patterns import compile_pattern
+from console_automation.errors import TimedOut
+
+_WINDOW_BYTES = 256 << 10  #: what is searched at once: a match is no longer
+_PAGE_BYTES = 128 << 10
+_PAGE_CHUNKS = 1 << 12
+_CONTEXT = 600  #: characters before and after a match
+_ECHO_END = 24  #: characters of the input's end that are looked for in its echo
+_ECHO_REACH = 2048  #: characters in which the echo is looked for, besides the input's own length
+_SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What is waited for. `typed` is the input whose echo does not count."""
+
+    pattern: str
+    since: int
+    timeout: float
+    ignore_case: bool = False
+    typed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A match, what surrounds it, and the cursor for whatever comes after it."""
+
+    match: str
+    groups: tuple[str, ...]
+    before: str
+    after: str
+    next_since: int
+
+
+async def wait_for_output(
+    reader: OutputReader[Session], session_id: str, wanted: Expectation
+) -> Found:
+    """Return the first match in what is printed after `since`.
+
+    Raises SessionNotFound, BadRequest for the pattern, TimedOut, and SessionClosed at once when the
+    session ends without a match.
+    """
+    pattern = compile_pattern(
+        wanted.pattern, field="pattern", ignore_case=wanted.ignore_case, lines=True
+    )
+    limit = time.monotonic() + wanted.timeout
+    window = _Window(wanted.typed)
+    cursor = wanted.since
+    while True:
+        left = max(0.0, limit - time.monotonic())
+        query = OutputQuery(since=cursor, max_bytes=_PAGE_BYTES, max_chunks=_PAGE_CHUNKS, wait=left)
+        read = await reader.read(session_id, query)
+        for chunk in read.page.chunks:
+            window.add(chunk)
+        text = window.text()
+        if match := pattern.search(text):
+            return Found(
+                match=match.group(0),
+                groups=tuple(group or "" for group in match.groups()),
+                before=text[max(0, match.start() - _CONTEXT) : match.start()],
+                after=text[match.end() : match.end() + _CONTEXT],
+                next_since=read.page.next_since,
+            )
+        cursor = read.page.next_since
+        if read.page.has_more:
+            continue
+        if read.printer.is_terminal:
+            raise session_closed(read.printer)
+        if left <= 0:
+            raise _timed_out(session_id, wanted, text, cursor)
+
+
+def _timed_out(session_id: str, wanted: Expectation, text: str, cursor: int) -> TimedOut:
+    shown = one_line(text[-_SHOWN * 4 :], _SHOWN * 2)[-_SHOWN:]
+    printed = f"It printed: …{shown}" if shown else "It printed nothing."
+    return TimedOut(
+        f"Session {session_id} printed nothing that matches {one_line(wanted.pattern, 80)!r} in"
+        f" {wanted.timeout:g} s. {printed} Wait again with since={cursor}, or look at"
+        " console_get_screen.",
+        sessionId=session_id,
+        nextSince=cursor,
+    )
+
+
+class _Window:
+    """The newest part of what has been printed, without the echo of the input."""
+
+    def __init__(self, typed: str) -> None:
+        lines = [line for line in typed.splitlines() if line.strip()]
+        self._echo_end = lines[-1].strip()[-_ECHO_END:] if lines else ""
+        self._reach = len(typed) + _ECHO_REACH
+        self._data = bytearray()
+
+    def add(self, chunk: Chunk) -> None:
+        """Take the next chunk."""
+        self._data += chunk.data
+        if len(self._data) > _WINDOW_BYTES:
+            self._echo_end = ""
+            del self._data[:-_WINDOW_BYTES]
+
+    def text(self) -> str:
+        """Return what is to be searched."""
+        text = sanitize(self._data.decode("utf-8", "replace"))
+        if self._echo_end:
+            at = text.find(self._echo_end, 0, self._reach)
+            if at >= 0:
+                return text[at + len(self._echo_end) :]
+        return text

@@ -1,0 +1,114 @@
+"""What a session's output tells: which command runs, whether the shell is at its prompt, which modes
+the terminal is in.
+
+The output is the only source, so whoever comes later (a client, the next daemon) finds the same.
+"""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+from console_automation.core.marks import MarkKind, find_marks
+from console_automation.core.modes import TerminalModes
+from console_automation.core.output import Chunk
+from console_automation.core.session import SessionCommand
+from console_automation.ports import OutputLog, RunHost
+
+_PAGE_BYTES = 1 << 20
+_PAGE_CHUNKS = 1 << 14
+_INLINE_CHUNKS = 256  # following so few takes less than a thread does
+
+
+@dataclass(eq=False)
+class Execution:
+    """A command in a session while its end is awaited, and the end of what it has printed."""
+
+    command: SessionCommand
+    kept: int  #: bytes of output held at most
+    output: bytearray = field(default_factory=bytearray)
+    printed: int = 0
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def has_begun(self) -> bool:
+        return self.command.began_at is not None
+
+    @property
+    def is_over(self) -> bool:
+        return self.command.ended_at is not None
+
+    def take(self, data: bytes) -> None:
+        """Add what it has printed."""
+        self.printed += len(data)
+        self.output += data[-self.kept :]
+        del self.output[: -self.kept]
+
+
+class Tracker:
+    """Follows one session. Everything is as of the chunk `cursor`."""
+
+    def __init__(self, run_id: str, log: OutputLog, host: RunHost) -> None:
+        self._run_id = run_id
+        self._log = log
+        self._host = host
+        self._lock = asyncio.Lock()
+        self.cursor = 0
+        self.modes = TerminalModes()
+        self.at_prompt = False
+        self.has_prompted = False
+        self.shell: str | None = None  #: the kind of shell, as its prompt mark names it
+        self.execution: Execution | None = None  #: the command that was typed last
+
+    @property
+    def is_executing(self) -> bool:
+        """Whether a command runs: one of ours, or one that somebody typed by hand."""
+        return (self.execution is not None and not self.execution.is_over) or (
+            self.has_prompted and not self.at_prompt
+        )
+
+    async def catch_up(self) -> None:
+        """Follow the output to its present end."""
+        async with self._lock:
+            counts = self._host.progress(self._run_id)
+            if counts and counts.last_sequence - self.cursor <= _INLINE_CHUNKS:
+                self._catch_up()
+            else:
+                await asyncio.to_thread(self._catch_up)
+
+    def _catch_up(self) -> None:
+        has_more = True
+        while has_more:
+            page = self._log.read(
+                self._run_id,
+                since=self.cursor,
+                max_bytes=_PAGE_BYTES,
+                max_chunks=_PAGE_CHUNKS,
+                stream=None,
+            )
+            for chunk in page.chunks:
+                self._take(chunk)
+            self.cursor, has_more = max(self.cursor, page.next_since), page.has_more
+
+    def _take(self, chunk: Chunk) -> None:
+        """Note the marks of a chunk; none is ever cut in two by the end of one."""
+        self.modes.feed(chunk.data)
+        at = 0
+        for mark in find_marks(chunk.data):
+            self._print(chunk.data[at : mark.start])
+            at = mark.end
+            execution = self.execution
+            is_its_own = execution is not None and mark.command_id == execution.command.id
+            if mark.kind is MarkKind.PROMPT:
+                self.at_prompt = self.has_prompted = True
+            elif mark.kind is MarkKind.BEGIN:
+                self.at_prompt = False
+                if execution and is_its_own and not execution.has_begun:
+                    execution.command = replace(execution.command, began_at=chunk.at)
+            elif execution and is_its_own and not execution.is_over:
+                execution.command = execution.command.ended(
+                    at=chunk.at, exit_code=mark.exit_code, until=chunk.sequence
+                )
+        self._print(chunk.data[at:])
+
+    def _print(self, data: bytes) -> None:
+        if self.execution and self.execution.has_begun and not self.execution.is_over:
+            self.execution.take(data)

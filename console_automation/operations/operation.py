@@ -1,0 +1,37 @@
+"""What an operation is: one use case, offered alike by every front end."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from console_automation.engine.engine import Engine
+from console_automation.operations.submission import Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One use case. `result` is a TypedDict; `text` says the same to a model, in few words."""
+
+    toolset: str
+    name: str
+    title: str
+    description: str
+    request: type[BaseModel]
+    result: type
+    run: Callable[[Engine, Call, Any], Awaitable[Any]]
+    text: Callable[[Any], str]
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+    open_world: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an operation came to. `view` matches the operation's result, or is the error result."""
+
+    view: Mapping[str, Any]
+    text: str
+    is_error: bool = False

@@ -1,0 +1,109 @@
+"""Commands in a session's shell, and what jobs take over from a session."""
+
+import time
+from dataclasses import replace
+
+from console_automation.core.session import CommandStatus, Session
+from console_automation.core.shells import ShellKind, parse_report, quoted
+from console_automation.core.text import one_line, sanitize
+from console_automation.engine.engine import Engine
+from console_automation.engine.tracker import Execution
+from console_automation.errors import BadRequest
+from console_automation.operations import requests as ask
+from console_automation.operations.sessions import wait_until
+from console_automation.operations.submission import Call, telling
+from console_automation.operations.views import CommandResult
+
+_LONGEST_LINE = 128 << 10
+_INTERRUPT = "\x03"
+_INTERRUPT_SECONDS = 2.0
+_NOT_IN_A_SESSION = ("stdin", "shell")
+
+
+async def execute_in_session(
+    engine: Engine, call: Call, request: ask.ExecuteCommand, session_id: str
+) -> CommandResult:
+    """Type a command into a session's shell and wait for its end."""
+    session = await engine.consoles.get_live(session_id)
+    settings, options = engine.settings, request.options
+    line = _line(session, request)
+    execution = await engine.consoles.executions.execute(session, line)
+    since = execution.command.since
+    engine.consoles.note_input(session.id, since=since, text="")
+    wait = settings.max_wait_ms if options.timeout is None else options.timeout
+    wait = min(wait / 1000, settings.max_wait_ms / 1000, call.patience)
+    began = time.monotonic()
+    ended = wait_until(execution.settled, wait)
+    said = f"{one_line(request.command, 40)} is running in {session.id}"
+    if not await telling(settings, call, wait, ended, lambda: said) and options.kill_on_timeout:
+        await engine.consoles.send(session.id, _INTERRUPT)
+        await wait_until(execution.settled, _INTERRUPT_SECONDS)
+    session = await engine.consoles.get(session.id)
+    return _result(session, execution, time.monotonic() - began)
+
+
+def _result(session: Session, execution: Execution, waited: float) -> CommandResult:
+    command = execution.command
+    took = waited
+    if command.ended_at is not None:
+        took = max(0.0, command.ended_at - (command.began_at or command.typed_at))
+    result: CommandResult = {
+        "success": True,
+        "sessionId": session.id,
+        "commandId": command.id,
+        "status": command.status.value,
+        "exitCode": command.exit_code,
+        "durationMs": round(took * 1000),
+        "output": sanitize(execution.output.decode("utf-8", "replace")),
+        "omittedBytes": execution.printed - len(execution.output),
+        "nextSince": command.since if command.until is None else command.until,
+    }
+    if session.is_terminal and command.status is not CommandStatus.RUNNING:
+        result["sessionClosed"] = True
+    return result
+
+
+def _line(session: Session, request: ask.ExecuteCommand) -> str:
+    """Return what the shell is to execute. Raises BadRequest."""
+    options = request.options
+    kind = session.spec.shell or ShellKind.SH
+    for name in _NOT_IN_A_SESSION:
+        if getattr(options, name) is not None:
+            raise BadRequest(
+                f"options.{name} is for commands without a session; in a session type it as you"
+                " would at the prompt.",
+                field=f"options.{name}",
+            )
+    line = request.command
+    if request.args is not None:
+        line = " ".join(quoted(kind, word) for word in (request.command, *request.args))
+    before = [f"export {name}={quoted(kind, value)}" for name, value in options.environment.items()]
+    if options.working_directory is not None:
+        before.insert(0, f"cd {quoted(kind, options.working_directory)}")
+    if before:
+        line = "\n".join([*before, line])
+    if len(line.encode("utf-8", "surrogatepass")) > _LONGEST_LINE:
+        raise BadRequest(
+            f"command: it has {len(line)} characters, which is too much to be typed into a shell."
+            " Write it to a file and run that.",
+            field="command",
+        )
+    return line
+
+
+async def in_scope(engine: Engine, call: Call, session_id: str | None) -> Call:
+    """Return the call as it is made from within a console session, if that is what the id names.
+
+    Any other id is just a name that jobs are grouped by. Raises SessionClosed.
+    """
+    session = await engine.consoles.find(session_id) if session_id else None
+    if session is None or session.spec.host is not None:
+        return call
+    session = await engine.consoles.get_live(session.id)
+    environment = dict(session.spec.command.environment)
+    cwd = session.pid and engine.processes.directory(session.pid)
+    data = engine.consoles.host.report(session.run_id)
+    reported = parse_report(data) if data else None
+    if reported is not None:
+        cwd, environment = reported
+    return replace(call, environment=environment, cwd=cwd or session.spec.command.cwd)

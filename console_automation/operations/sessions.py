@@ -1,0 +1,301 @@
+"""The use cases about console sessions."""
+
+import asyncio
+from typing import Any
+
+from console_automation.core.job import TerminalSize
+from console_automation.core.keys import encode_key, paste
+from console_automation.core.session import Session, SessionPhase
+from console_automation.core.shells import is_integrated
+from console_automation.core.text import human_seconds, sanitize
+from console_automation.engine.consoles import session_closed
+from console_automation.engine.engine import Engine
+from console_automation.engine.expect import Expectation, wait_for_output
+from console_automation.engine.output import OutputQuery
+from console_automation.operations import session_requests as ask
+from console_automation.operations import session_views as view
+from console_automation.operations.session_opening import session_spec
+from console_automation.operations.session_texts import session_line
+from console_automation.operations.submission import Call, query_of, telling
+
+_FIRST_OUTPUT_SECONDS = 1.0  #: a program that is no shell shows something within it, or later
+_SHOWN_COMMANDS = 5
+
+
+async def create_session(
+    engine: Engine, call: Call, request: ask.CreateSession
+) -> view.CreateResult:
+    """Open a session and wait until its shell is at its prompt."""
+    spec = session_spec(engine, call, request)
+    wait = min(engine.settings.session_ready_ms, engine.settings.max_wait_ms) / 1000
+    born = await engine.consoles.create(spec)
+    session = await engine.consoles.opened(born.id, timeout=wait)
+    if session.error is not None and session.is_terminal:
+        raise session_closed(session)
+    ready = session.phase is SessionPhase.OPEN
+    if ready and (spec.host is not None or (spec.shell and is_integrated(spec.shell))):
+        ready = (await engine.consoles.executions.prompt(session, timeout=wait)).at_prompt
+    elif ready:
+        quick = OutputQuery(max_bytes=1, max_chunks=1, wait=min(wait, _FIRST_OUTPUT_SECONDS))
+        await engine.session_output.read(session.id, quick)
+    read = await engine.session_output.read(session.id, _page(engine, latest=True))
+    text = b"".join(chunk.data for chunk in read.page.chunks).decode("utf-8", "replace")
+    result: view.CreateResult = {
+        "success": True,
+        "sessionId": session.id,
+        "ready": ready and not read.printer.is_terminal,
+        "status": read.printer.phase.value,
+        "output": sanitize(text),
+        "nextSince": read.page.next_since,
+    }
+    if session.pid is not None:
+        result["pid"] = session.pid
+    if read.printer.exit and read.printer.exit.code is not None:
+        result["exitCode"] = read.printer.exit.code
+    return result
+
+
+def _page(engine: Engine, **fields: Any) -> OutputQuery:
+    settings = engine.settings
+    sizes = {
+        "max_bytes": settings.output_page_bytes,
+        "max_chunks": settings.output_page_chunks,
+    }
+    return OutputQuery(**{**sizes, **fields})
+
+
+# -- typing ------------------------------------------------------------------------------------
+
+
+async def send_input(engine: Engine, call: Call, request: ask.SendInput) -> view.TypedResult:
+    """Type text; several lines go as a paste."""
+    session = await engine.consoles.get_live(request.session_id)
+    text = request.input
+    if "\n" in text.rstrip("\r\n"):
+        modes = (await engine.consoles.executions.tracker(session)).modes
+        text = paste(text, bracketed=modes.bracketed_paste)
+    else:
+        text = paste(text, bracketed=False)
+    return await _type(engine, session, text + "\r" * request.enter, said=request.input)
+
+
+async def send_key(engine: Engine, call: Call, request: ask.SendKey) -> view.TypedResult:
+    """Press a key."""
+    session = await engine.consoles.get_live(request.session_id)
+    modes = (await engine.consoles.executions.tracker(session)).modes
+    text = encode_key(request.key, application_cursor=modes.application_cursor)
+    return await _type(engine, session, text, said="")
+
+
+async def _type(engine: Engine, session: Session, text: str, *, said: str) -> view.TypedResult:
+    since = engine.session_output.counts(session).last_sequence
+    accepted = await engine.consoles.send(session.id, text)
+    engine.consoles.note_input(session.id, since=since, text=said)
+    return {"success": True, "sessionId": session.id, "accepted": accepted, "since": since}
+
+
+async def resize_session(engine: Engine, call: Call, request: ask.ResizeSession) -> view.SizeResult:
+    """Change the terminal's size."""
+    size = TerminalSize(cols=request.cols, rows=request.rows)
+    session = await engine.consoles.resize(request.session_id, size)
+    return {
+        "success": True,
+        "sessionId": session.id,
+        "cols": session.size.cols,
+        "rows": session.size.rows,
+    }
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+async def get_output(
+    engine: Engine, call: Call, request: ask.GetSessionOutput
+) -> view.SessionOutputResult:
+    """Return a page of output, waiting for some when that is wanted."""
+    query = query_of(engine.settings, request.options)
+    reading = engine.session_output.read(request.session_id, query)
+    said = f"no output of {request.session_id} yet"
+    read = await telling(engine.settings, call, query.wait, reading, lambda: said)
+    return view.output_view(read, raw=request.options.raw)
+
+
+async def wait_for(engine: Engine, call: Call, request: ask.WaitForOutput) -> view.MatchResult:
+    """Wait until the session has printed what the pattern matches."""
+    limit = engine.settings.max_wait_ms
+    wait = min(limit if request.timeout is None else request.timeout, limit) / 1000
+    session = await engine.consoles.get(request.session_id)
+    typed, since = "", request.since
+    if since is None:
+        last = engine.consoles.last_input(session.id)
+        since = engine.session_output.counts(session).last_sequence
+        if last is not None:
+            since, typed = last
+    wanted = Expectation(
+        pattern=request.pattern,
+        since=since,
+        timeout=wait,
+        ignore_case=request.ignore_case,
+        typed=typed,
+    )
+    found = await telling(
+        engine.settings,
+        call,
+        wait,
+        wait_for_output(engine.session_output, session.id, wanted),
+        lambda: "not printed yet",
+    )
+    result: view.MatchResult = {
+        "success": True,
+        "sessionId": session.id,
+        "match": found.match,
+        "before": found.before,
+        "after": found.after,
+        "nextSince": found.next_since,
+    }
+    if found.groups:
+        result["groups"] = list(found.groups)
+    return result
+
+
+async def get_screen(engine: Engine, call: Call, request: ask.OfSession) -> view.ScreenResult:
+    """Return what the terminal shows."""
+    session = await engine.consoles.get(request.session_id)
+    screen, cursor = await engine.screens.look(session, engine.session_output.counts(session))
+    return view.screen_view(session, screen, cursor)
+
+
+# -- how it stands -----------------------------------------------------------------------------
+
+
+async def list_sessions(
+    engine: Engine, call: Call, request: ask.ListSessions
+) -> view.SessionListResult:
+    """Return sessions, newest first."""
+    consoles = engine.consoles
+    live = sorted(consoles.live, key=lambda each: each.id, reverse=True)
+    shown = await consoles.latest(limit=request.limit) if request.closed else live[: request.limit]
+    return {
+        "success": True,
+        "sessions": [_view(engine, each) for each in shown],
+        "open": len(live),
+        "maximum": engine.settings.max_sessions,
+    }
+
+
+def _view(engine: Engine, session: Session) -> view.SessionView:
+    return view.session_view(session, engine.session_output.counts(session))
+
+
+async def get_session_state(
+    engine: Engine, call: Call, request: ask.GetSessionState
+) -> view.StateResult:
+    """Return how a session stands, waiting for the end of its command when that is wanted."""
+    session = await engine.consoles.get(request.session_id)
+    if session.is_live:
+        tracker = await engine.consoles.executions.tracker(session)
+        execution = tracker.execution
+        wait = min(request.wait_ms, engine.settings.max_wait_ms) / 1000
+        if execution and not execution.settled.is_set() and wait:
+            ended = wait_until(execution.settled, wait)
+            await telling(engine.settings, call, wait, ended, lambda: "still running")
+        session = await engine.consoles.get(session.id)
+    return await _state(engine, session)
+
+
+async def wait_until(event: asyncio.Event, timeout: float) -> bool:
+    """Return whether the event has come before the time was up."""
+    try:
+        async with asyncio.timeout(timeout):
+            await event.wait()
+    except TimeoutError:
+        pass
+    return event.is_set()
+
+
+async def _state(engine: Engine, session: Session) -> view.StateResult:
+    commands = await engine.consoles.store.commands(session.id, limit=_SHOWN_COMMANDS)
+    seen = [view.command_view(each) for each in commands]
+    result: view.StateResult = {
+        "success": True,
+        "sessionId": session.id,
+        "state": session.phase.value,
+        "session": _view(engine, session),
+        "history": [each for each in seen if each["status"] != "running"],
+    }
+    if session.phase is not SessionPhase.OPEN or session.pid is None:
+        return result
+    tracker = await engine.consoles.executions.tracker(session)
+    front = engine.processes.foreground(session.pid)
+    if tracker.at_prompt and not tracker.is_executing:
+        result["state"] = "idle"
+    else:
+        waits = front is not None and front.is_waiting is True
+        result["state"] = "waiting_for_input" if waits else "executing"
+    if front is not None:
+        result["foreground"] = front.command
+    if session.spec.host is None and (cwd := engine.processes.directory(session.pid)):
+        result["workingDirectory"] = cwd
+    execution = tracker.execution
+    if execution and not execution.is_over:
+        result["currentCommand"] = view.command_view(execution.command)
+    return result
+
+
+async def get_command_history(
+    engine: Engine, call: Call, request: ask.GetCommandHistory
+) -> view.HistoryResult:
+    """Return what was executed in a session, newest first."""
+    session = await engine.consoles.get(request.session_id)
+    if session.is_live:
+        await engine.consoles.executions.tracker(session)
+    commands = await engine.consoles.store.commands(session.id, limit=request.limit)
+    return {
+        "success": True,
+        "sessionId": session.id,
+        "commands": [view.command_view(each) for each in commands],
+    }
+
+
+# -- ending ------------------------------------------------------------------------------------
+
+
+async def stop_session(engine: Engine, call: Call, request: ask.StopSession) -> view.StopResult:
+    """Close a session with everything in it."""
+    before = await engine.consoles.get(request.session_id)
+    grace = engine.settings.kill_grace_ms / 1000
+    after = await engine.consoles.stop(before.id, force=request.force, grace=grace)
+    line = session_line(_view(engine, after))
+    if before.is_terminal:
+        message = f"It was closed already: {line}. Nothing was changed."
+    elif after.is_terminal:
+        message = f"{line}. None of its processes is left."
+    else:
+        message = (
+            f"Its terminal was hung up; whatever is left after {human_seconds(grace)} is killed."
+            f" {line}"
+        )
+    result: view.StopResult = {
+        "success": True,
+        "sessionId": after.id,
+        "stopped": not before.is_terminal,
+        "status": after.phase.value,
+        "message": message,
+    }
+    if after.closing:
+        result["closing"] = after.closing.value
+    if after.exit and after.exit.code is not None:
+        result["exitCode"] = after.exit.code
+    return result
+
+
+async def cleanup_sessions(
+    engine: Engine, call: Call, request: ask.CleanupSessions
+) -> view.SessionCleanupResult:
+    """Close the sessions nobody uses, and forget those that are closed."""
+    options = request.options
+    stopped: list[str] = []
+    if options.inactive is not None:
+        stopped = await engine.retention.close_inactive(options.inactive / 1000)
+    removed = await engine.retention.clean_sessions(max_age=options.older_than / 1000)
+    return {"success": True, "removed": removed, "stopped": stopped}
