@@ -21,6 +21,7 @@ from tests.performance import (
     reading,
     recovery,
     submission,
+    terminals,
 )
 from tests.performance.harness import Row
 
@@ -35,6 +36,7 @@ BUDGETS: Mapping[str, Callable[[], list[Row]]] = {
     "B8": neighbours.status_under_flood,
     "B9": reading.pages_and_tail,
     "B11": recovery.thousand_live_shims,
+    "B12": terminals.keystrokes_and_crowd,
 }
 
 
