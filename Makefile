@@ -10,6 +10,7 @@ STAMP  := $(VENV)/.installed
 
 demo: $(STAMP)  ## Install, start and drive the product with a real MCP client
 	@$(BIN)/python demo/demo.py
+	@$(BIN)/python demo/sessions.py
 
 test: programs lint $(STAMP)  ## Lint, then every test
 	$(BIN)/python -m pytest

@@ -260,7 +260,8 @@ async def keeps_count(tour: Tour) -> None:
     check("the states add up to all jobs, none is lost", total == figures["totalJobs"] == 9)
 
 
-STEPS = (
+Steps = tuple[Callable[[Tour], Awaitable[None]], ...]
+STEPS: Steps = (
     connects,
     keeps_priorities,
     streams_output,
@@ -271,7 +272,7 @@ STEPS = (
 )
 
 
-async def tour(home: Path) -> None:
+async def tour(home: Path, steps: Steps) -> None:
     """Go through the steps, then stop the daemon and see that nothing is left."""
     server = StdioServerParameters(
         command=str(PROGRAM),
@@ -280,15 +281,15 @@ async def tour(home: Path) -> None:
         cwd=home,
     )
     async with Client(server) as client:
-        await walk(STEPS, Tour(client, home))
+        await walk(steps, Tour(client, home))
     say()
-    say(paint(f"{len(STEPS) + 1}. The client leaves, the daemon is stopped", BOLD))
+    say(paint(f"{len(steps) + 1}. The client leaves, the daemon is stopped", BOLD))
     run("daemon", "stop", home=home)
     gone = await eventually(lambda: not alive(str(home)))
     check("no process is left: no daemon, launcher, shim or job", gone)
 
 
-async def walk(steps: tuple[Callable[[Tour], Awaitable[None]], ...], guide: Tour) -> None:
+async def walk(steps: Steps, guide: Tour) -> None:
     for number, step in enumerate(steps, 1):
         say()
         say(paint(f"{number}. {step.__doc__}", BOLD))
@@ -302,13 +303,13 @@ def reason_for(error: BaseException) -> BaseException:
     return error
 
 
-def main() -> int:
-    """Run the tour; returns the exit code."""
+def main(title: str, steps: Steps) -> int:
+    """Run a tour; returns the exit code."""
     began = time.monotonic()
     home = Path(tempfile.mkdtemp(prefix="console-automation-demo-", dir="/tmp"))
-    say(paint("console-automation: background jobs that survive anything", CYAN))
+    say(paint(title, CYAN))
     try:
-        asyncio.run(tour(home))
+        asyncio.run(tour(home, steps))
     except Exception as error:
         cause = reason_for(error)
         what = str(cause) if isinstance(cause, Untrue) else f"{type(cause).__name__}: {cause}"
@@ -323,4 +324,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("console-automation: background jobs that survive anything", STEPS))

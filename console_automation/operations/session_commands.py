@@ -39,7 +39,11 @@ async def execute_in_session(
         await engine.consoles.send(session.id, _INTERRUPT)
         await wait_until(execution.settled, _INTERRUPT_SECONDS)
     session = await engine.consoles.get(session.id)
-    return _result(session, execution, time.monotonic() - began)
+    result = _result(session, execution, time.monotonic() - began)
+    if result["status"] == "running":
+        tracker = await engine.consoles.executions.tracker(session)
+        result["fullScreen"] = tracker.modes.alternate_screen
+    return result
 
 
 def _result(session: Session, execution: Execution, waited: float) -> CommandResult:

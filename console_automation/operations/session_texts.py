@@ -68,6 +68,11 @@ def created(result: CreateResult) -> str:
 def executed(result: CommandResult) -> str:
     """Tell what became of a command in a session."""
     took = human_seconds(result["durationMs"] / 1000)
+    if result.get("fullScreen"):
+        return (
+            f"A full-screen program is running (commandId {result['commandId']}). Look at"
+            " console_get_screen, drive it with console_send_key and console_send_input."
+        )
     if result["status"] == "running":
         head = (
             f"Still running after {took} (commandId {result['commandId']}). Wait with"

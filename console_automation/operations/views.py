@@ -104,6 +104,7 @@ class CommandResult(TypedDict):
     sessionId: NotRequired[str]
     commandId: NotRequired[str]
     sessionClosed: NotRequired[bool]
+    fullScreen: NotRequired[bool]
     status: str
     reason: NotRequired[str]
     error: NotRequired[str]

@@ -20,8 +20,7 @@ async def lies(tour):
     await tour.start("forgotten", "sleep 1000.SOME")
     demo.check("the moon is made of cheese", False)
 
-demo.STEPS = (demo.connects, lies)
-raise SystemExit(demo.main())
+raise SystemExit(demo.main("a tour", (demo.connects, lies)))
 """
 
 
@@ -61,6 +60,22 @@ def test_the_demo_shows_every_step_to_be_true() -> None:
     ):
         assert proof in done.stdout
     assert "\x1b" not in done.stdout
+    assert not state_directory(done.stdout).exists()
+
+
+def test_the_sessions_demo_shows_every_step_to_be_true() -> None:
+    """Promise 5 for sessions at a glance: bash, python, and vim over a killed daemon."""
+    done = tour("sessions.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for proof in (
+        "ok directory and variables are kept",
+        "ok what looks like a prompt is output, 3 is the code",
+        "ok its session tells the exit code, 7",
+        "ok vim is still there, with both lines",
+        "ok it wrote its file and ended with 0",
+        "All of it is true.",
+    ):
+        assert proof in done.stdout
     assert not state_directory(done.stdout).exists()
 
 
