@@ -161,6 +161,8 @@ class Resized(Event):
 class Disconnected(Exited):
     """Its program was an ssh client, and it was the connection that ended."""
 
+    why: str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Close(Effect):
@@ -238,7 +240,7 @@ def _exited(session: Session, event: Exited) -> Outcome:
 
 def _disconnected(session: Session, event: Disconnected) -> Outcome:
     closed, effects = _exited(session, event)
-    return replace(closed, closing=Closing.DISCONNECTED), effects
+    return replace(closed, closing=Closing.DISCONNECTED, error=event.why), effects
 
 
 def _lost(session: Session, event: Lost) -> Outcome:

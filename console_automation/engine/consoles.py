@@ -43,9 +43,10 @@ def session_closed(each: Session) -> SessionClosed:
     """Return the error for what a closed session cannot do, saying how it ended."""
     code = each.exit.code if each.exit else None
     how = f"{each.closing}" + (f", exit code {code}" if code is not None else "")
+    why = f" {each.error}" if each.error else " console_create_session opens another."
     return SessionClosed(
-        f"Session {each.id} is closed ({how}). Its output can still be read with console_get_output;"
-        " console_create_session opens another.",
+        f"Session {each.id} is closed ({how}). Its output can still be read with"
+        f" console_get_output.{why}",
         sessionId=each.id,
         closing=each.closing,
         exitCode=code,
@@ -239,8 +240,10 @@ class ConsoleManager:
         if each is None:
             self.host.confirm(run_id, discard=False)
             return
-        kind = Disconnected if each.spec.host and self._was_cut(each, exit) else Exited
-        self._apply(each.id, kind(at=self._clock.now(), run_id=run_id, exit=exit))
+        ended = Exited(at=self._clock.now(), run_id=run_id, exit=exit)
+        if each.spec.host is not None and exit.cause is Cause.EXIT:
+            ended = self._of_ssh(each, ended)
+        self._apply(each.id, ended)
 
     def run_found(self, run_id: str, facts: RunFacts) -> None:
         """The run has no live shim: conclude what became of it."""
@@ -266,10 +269,15 @@ class ConsoleManager:
     def _holder(self, run_id: str) -> Session | None:
         return self._live.get(run_id.rpartition(".")[0])
 
-    def _was_cut(self, each: Session, exit: Exit) -> bool:
+    def _of_ssh(self, each: Session, ended: Exited) -> Exited:
+        """Tell the end of the connection from that of the program at its other end."""
         page = self._output.read_end(each.run_id, max_bytes=_SSH_TAIL, stream=None)
         tail = b"".join(chunk.data for chunk in page.chunks).decode("utf-8", "replace")
-        return exit.cause is Cause.EXIT and ssh_ended(exit.code, tail) is not SshEnd.EXITED
+        end = ssh_ended(ended.exit.code, tail)
+        if end is SshEnd.EXITED:
+            return ended
+        why = f"ssh: {end.value}. {end.advice}"
+        return Disconnected(at=ended.at, run_id=ended.run_id, exit=ended.exit, why=why)
 
     # -- changing ----------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def session_line(session: SessionView) -> str:
 def _how(session: SessionView) -> str:
     how = session["closing"]
     if "error" in session:
-        return f"{how}: {session['error']}"
+        return f"{how}, {session['error']}"
     if "signal" in session:
         return f"{how}, {session['signal']}"
     return f"{how}, exit code {session['exitCode']}" if "exitCode" in session else how
@@ -144,10 +144,12 @@ def listed(result: SessionListResult) -> str:
 
 def state(result: StateResult) -> str:
     """Tell how a session stands."""
+    if result["state"] == "closed":
+        return "\n".join([session_line(result["session"]), *map(command_line, result["history"])])
     head = f"{result['sessionId']}: {result['state']}"
     if "workingDirectory" in result:
         head += f" in {result['workingDirectory']}"
-    if result["state"] not in ("idle", "closed") and "foreground" in result:
+    if result["state"] != "idle" and "foreground" in result:
         head += f", `{one_line(result['foreground'], _TITLE)}` is in the foreground"
     if "currentCommand" in result:
         head += f"\n{command_line(result['currentCommand'])}"
