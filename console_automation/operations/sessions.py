@@ -1,6 +1,7 @@
 """The use cases about console sessions."""
 
 import asyncio
+import time
 from typing import Any
 
 from console_automation.core.job import TerminalSize
@@ -19,6 +20,8 @@ from console_automation.operations.session_texts import session_line
 from console_automation.operations.submission import Call, query_of, telling
 
 _FIRST_OUTPUT_SECONDS = 1.0  #: a program that is no shell shows something within it, or later
+_ANSWER_SECONDS = 1.0  #: a shell that starts does not read its terminal for that long
+_MOMENT = 0.05
 _SHOWN_COMMANDS = 5
 
 
@@ -30,15 +33,15 @@ async def create_session(
     wait = min(engine.settings.session_ready_ms, engine.settings.max_wait_ms) / 1000
     born = await engine.consoles.create(spec)
     session = await engine.consoles.opened(born.id, timeout=wait)
-    if session.error is not None and session.is_terminal:
-        raise session_closed(session)
     ready = session.phase is SessionPhase.OPEN
     if ready and (spec.host is not None or (spec.shell and is_integrated(spec.shell))):
-        ready = (await engine.consoles.executions.prompt(session, timeout=wait)).at_prompt
+        ready = await _prompted(engine, session, wait)
     elif ready:
         quick = OutputQuery(max_bytes=1, max_chunks=1, wait=min(wait, _FIRST_OUTPUT_SECONDS))
         await engine.session_output.read(session.id, quick)
     read = await engine.session_output.read(session.id, _page(engine, latest=True))
+    if read.printer.error is not None:
+        raise session_closed(read.printer)
     text = b"".join(chunk.data for chunk in read.page.chunks).decode("utf-8", "replace")
     result: view.CreateResult = {
         "success": True,
@@ -53,6 +56,22 @@ async def create_session(
     if read.printer.exit and read.printer.exit.code is not None:
         result["exitCode"] = read.printer.exit.code
     return result
+
+
+async def _prompted(engine: Engine, session: Session, wait: float) -> bool:
+    """Wait for the shell's prompt; not for ever on a program that waits for an answer first."""
+    limit = time.monotonic() + wait
+    while True:
+        pause = min(_ANSWER_SECONDS, max(0.0, limit - time.monotonic()))
+        tracker = await engine.consoles.executions.prompt(session, timeout=pause)
+        session = await engine.consoles.get(session.id)
+        if tracker.at_prompt or session.pid is None or session.is_terminal:
+            return tracker.at_prompt
+        front = engine.processes.foreground(session.pid)
+        if time.monotonic() >= limit or (front is not None and front.is_waiting):
+            return False
+        # When its program has just ended, that is told in a moment.
+        await engine.consoles.changes.wait([session.id], enough=1, timeout=_MOMENT)
 
 
 def _page(engine: Engine, **fields: Any) -> OutputQuery:
