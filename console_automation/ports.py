@@ -51,7 +51,7 @@ class AuditRecord:
     at: float
     client: str
     operation: str
-    job_id: str | None
+    job_id: str | None  #: or the session's
     outcome: str  #: "ok" or the code of the refusal
     detail: str = ""
 

@@ -160,7 +160,7 @@ class Executions:
 
     async def session_closed(self, session: Session) -> None:
         """Settle the command that was in it. `exit` and `exec` end the session: theirs is its code."""
-        tracker = self._trackers.get(session.id)
+        tracker = self._trackers.pop(session.id, None)
         execution = tracker.execution if tracker else None
         if tracker is None or execution is None or execution.settled.is_set():
             return

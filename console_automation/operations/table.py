@@ -151,13 +151,14 @@ def _record(
 ) -> None:
     """Put a request that wanted to change something on record, with its outcome."""
     asked = arguments if isinstance(arguments, dict) else {}
-    job_id = answer.view.get("jobId") or asked.get("jobId")
+    about = (each.get(name) for name in ("jobId", "sessionId") for each in (answer.view, asked))
+    subject = next(filter(None, about), None)
     command = asked.get("command")
     record = AuditRecord(
         at=engine.jobs.clock.now(),
         client=call.client,
         operation=operation.name,
-        job_id=one_line(job_id, 100) if isinstance(job_id, str) else None,
+        job_id=one_line(subject, 100) if isinstance(subject, str) else None,
         outcome=str(answer.view["code"]) if answer.is_error else "ok",
         detail=one_line(command, 200) if isinstance(command, str) else "",
     )

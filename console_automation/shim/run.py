@@ -221,6 +221,8 @@ class Run:
             except OSError:
                 pass
         self.capture.take(self.streams[fd], data, time.time())
+        if reply := self.wiring.answer(data):
+            self.stdin.feed(reply)
 
     def _account_for_output(self, before: int) -> None:
         capture = self.capture

@@ -26,9 +26,10 @@ class Stdin:
         return len(taken)
 
     def feed(self, data: bytes) -> None:
-        """Take the input that the command was started with, whatever its size."""
-        self._pending += data
-        self.write()
+        """Take input that nobody is told about, whatever its size."""
+        if self.fd >= 0:
+            self._pending += data
+            self.write()
 
     def write(self) -> None:
         """Write what the pipe takes now; the poll says when to go on."""

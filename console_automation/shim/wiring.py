@@ -11,6 +11,14 @@ from console_automation.shim.capture import STDERR, STDOUT
 from console_automation.shim.spawn import Descriptors
 
 
+_ATTRIBUTES = b"\x1b[?62;22c"  # a VT220 with colours
+_QUESTIONS = (
+    (b"\x1b[c", _ATTRIBUTES),
+    (b"\x1b[0c", _ATTRIBUTES),
+    (b"\x1b[5n", b"\x1b[0n"),  # is all well? it is
+)
+
+
 class Wiring:
     """The shim's ends and the command's. `reads` maps what is to be read to its stream."""
 
@@ -42,6 +50,16 @@ class Wiring:
         if self.terminal >= 0:
             os.close(self.theirs[0])
             self.terminal = -1
+
+    def answer(self, data: bytes) -> bytes:
+        """Return what a terminal says to the questions in what was printed to it.
+
+        Only those that have one answer: programs ask for the device's attributes to learn that a
+        terminal is there, and fish waits for them. Where the cursor is, nobody here knows.
+        """
+        if self.terminal < 0 or b"\x1b[" not in data:
+            return b""
+        return b"".join(reply for question, reply in _QUESTIONS if question in data)
 
     def resize(self, cols: int, rows: int) -> bool:
         """Change the terminal's size; the kernel tells the foreground program."""
