@@ -87,14 +87,30 @@ def typed(kind: ShellKind, command: str, command_id: str, *, bracketed: bool = F
         return command + "\r"
     if kind is ShellKind.SH:
         return _typed_posix(command, command_id) + "\n"
-    if kind is ShellKind.FISH:
-        text = f" __console_begin {command_id}; builtin eval {_fish_words(' ' + command)}; __console_end"
-    else:
-        text = (
-            f" __console_begin {command_id} 2>/dev/null && {{ \\:; }} 2>/dev/null; "
-            f"\\builtin eval {_dollar_quoted(' ' + command)}; {{ __console_end; }} 2>/dev/null"
-        )
-    return f"{PASTE_BEGIN}{text}{PASTE_END}\r" if bracketed else text + "\r"
+    text = (
+        _typed_fish(command, command_id) if kind is ShellKind.FISH else _typed(command, command_id)
+    )
+    return f" {PASTE_BEGIN}{text}{PASTE_END}\r" if bracketed else f" {text}\r"
+
+
+def _typed(command: str, command_id: str) -> str:
+    """`{` is not the first word: bash does not know it as one after a syntax error inside of `eval`."""
+    return (
+        f"__console_begin {command_id} 2>/dev/null && {{ \\:; }} 2>/dev/null; "
+        f"\\builtin eval {_dollar_quoted(' ' + command)}; {{ __console_end; }} 2>/dev/null"
+    )
+
+
+def _typed_fish(command: str, command_id: str) -> str:
+    """fish runs a function for each quote and backslash that is pasted, so there are hardly any."""
+    encoded = "".join(_PERCENT[byte] for byte in (" " + command).encode("utf-8", "replace"))
+    return (
+        f'__console_begin {command_id} $status (builtin string unescape --style=url -- "{encoded}" '
+        "| builtin string collect); builtin eval $__console_text; __console_end"
+    )
+
+
+_PERCENT = [chr(b) if 0x20 <= b < 0x7F and b not in b"%\"$\\'" else f"%{b:02X}" for b in range(256)]
 
 
 # In bash and zsh a word in $'...'. What marks an address or an expansion of the history is escaped

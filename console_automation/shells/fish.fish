@@ -4,6 +4,7 @@
 # has dropped on the way.
 
 set -g __console_id ''
+set -g __console_text ''
 set -g __console_report ''
 if set -q CONSOLE_AUTOMATION_REPORT
     set -g __console_report $CONSOLE_AUTOMATION_REPORT
@@ -15,11 +16,12 @@ function __console_mark
     builtin printf '\e]133;%s\a' $argv[1] >/dev/tty 2>/dev/null
 end
 
+# begin <id> <status before> <the command's text>
 function __console_begin
-    set -l last $status
     set -g __console_id $argv[1]
+    set -g __console_text $argv[3]
     __console_mark "C;$argv[1]"
-    return $last
+    return $argv[2]
 end
 
 function __console_end

@@ -9,7 +9,7 @@ if [[ -n ${CONSOLE_AUTOMATION_ZDOTDIR+x} ]]; then
 else
   unset ZDOTDIR
 fi
-typeset -g __console_id='' __console_status=0 __console_line_init=''
+typeset -g __console_id='' __console_status=0 __console_line_init='' __console_sp=0
 typeset -g __console_report=${CONSOLE_AUTOMATION_REPORT-}
 if [[ -n ${CONSOLE_AUTOMATION_RC+x} ]]; then unsetopt rcs; fi
 unset CONSOLE_AUTOMATION_ZDOTDIR CONSOLE_AUTOMATION_REPORT CONSOLE_AUTOMATION_RC
@@ -27,19 +27,37 @@ __console_keep() {
 
 __console_begin() {
   __console_status=$?
+  if [[ -o prompt_sp ]]; then __console_sp=1; else __console_sp=0; fi
+  \builtin unsetopt prompt_sp
+  __console_opened "$1"
+  \builtin return $__console_status
+}
+
+__console_opened() {
   \builtin emulate -L zsh
   __console_keep "$1"
   __console_install
   __console_mark "C;$1"
-  \builtin return $__console_status
 }
 
 __console_end() {
   __console_status=$?
+  __console_closed
+  __console_partial
+  \builtin return $__console_status
+}
+
+__console_closed() {
   \builtin emulate -L zsh
   __console_install
   __console_finish
-  \builtin return $__console_status
+}
+
+# What zsh shows behind an output without a newline comes before the prompt hook; it must not get into
+# the output of a command that the hook has to end.
+__console_partial() {
+  if [[ ${__console_sp-} == 1 ]]; then \builtin setopt prompt_sp; fi
+  __console_sp=0
 }
 
 __console_finish() {
@@ -59,11 +77,16 @@ __console_tell() {
 __console_precmd() {
   __console_status=$?
   {
-    \builtin emulate -L zsh
-    __console_finish
-    __console_attach
-    if [[ ! -o zle ]]; then __console_mark A; fi
+    __console_prompt
+    __console_partial
   } 2>/dev/null
+}
+
+__console_prompt() {
+  \builtin emulate -L zsh
+  __console_finish
+  __console_attach
+  if [[ ! -o zle ]]; then __console_mark A; fi
 }
 
 # What was typed by hand; what was typed by us has a mark of its own.
