@@ -15,6 +15,7 @@ from console_automation.ports import OutputLog, RunHost
 
 _PAGE_BYTES = 1 << 20
 _PAGE_CHUNKS = 1 << 14
+_LONGEST_TAIL = 3  # bytes of a UTF-8 character after its first
 _INLINE_CHUNKS = 256  # following so few takes less than a thread does
 
 
@@ -35,6 +36,15 @@ class Execution:
     @property
     def is_over(self) -> bool:
         return self.command.ended_at is not None
+
+    @property
+    def shown(self) -> bytes:
+        """The output that is held, from the first whole character on."""
+        cut = 0
+        if self.printed > len(self.output):
+            while cut < _LONGEST_TAIL and self.output[cut : cut + 1] and self.output[cut] >> 6 == 2:
+                cut += 1
+        return bytes(self.output[cut:])
 
     def take(self, data: bytes) -> None:
         """Add what it has printed."""

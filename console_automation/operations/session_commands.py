@@ -1,11 +1,13 @@
 """Commands in a session's shell, and what jobs take over from a session."""
 
+import re
 import time
 from dataclasses import replace
 
 from console_automation.core.session import CommandStatus, Session
 from console_automation.core.shells import ShellKind, parse_report, quoted
 from console_automation.core.text import one_line, sanitize
+from console_automation.engine.commands import check_directory
 from console_automation.engine.engine import Engine
 from console_automation.engine.tracker import Execution
 from console_automation.errors import BadRequest
@@ -15,6 +17,7 @@ from console_automation.operations.submission import Call, telling
 from console_automation.operations.views import CommandResult
 
 _LONGEST_LINE = 128 << 10
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INTERRUPT = "\x03"
 _INTERRUPT_SECONDS = 2.0
 _NOT_IN_A_SESSION = ("stdin", "shell")
@@ -48,7 +51,7 @@ async def execute_in_session(
 
 def _result(session: Session, execution: Execution, waited: float) -> CommandResult:
     command = execution.command
-    took = waited
+    took, shown = waited, execution.shown
     if command.ended_at is not None:
         took = max(0.0, command.ended_at - (command.began_at or command.typed_at))
     result: CommandResult = {
@@ -58,8 +61,8 @@ def _result(session: Session, execution: Execution, waited: float) -> CommandRes
         "status": command.status.value,
         "exitCode": command.exit_code,
         "durationMs": round(took * 1000),
-        "output": sanitize(execution.output.decode("utf-8", "replace")),
-        "omittedBytes": execution.printed - len(execution.output),
+        "output": sanitize(shown.decode("utf-8", "replace")),
+        "omittedBytes": execution.printed - len(shown),
         "nextSince": command.since if command.until is None else command.until,
     }
     if session.is_terminal and command.status is not CommandStatus.RUNNING:
@@ -81,18 +84,30 @@ def _line(session: Session, request: ask.ExecuteCommand) -> str:
     line = request.command
     if request.args is not None:
         line = " ".join(quoted(kind, word) for word in (request.command, *request.args))
-    before = [f"export {name}={quoted(kind, value)}" for name, value in options.environment.items()]
+    exports = [_export(kind, name, value) for name, value in options.environment.items()]
+    if exports:
+        line = "\n".join([*exports, line])
     if options.working_directory is not None:
-        before.insert(0, f"cd {quoted(kind, options.working_directory)}")
-    if before:
-        line = "\n".join([*before, line])
-    if len(line.encode("utf-8", "surrogatepass")) > _LONGEST_LINE:
+        if session.spec.host is None:
+            check_directory(options.working_directory)
+        line = f"cd {quoted(kind, options.working_directory)} && eval {quoted(kind, line)}"
+    size = len(line.encode("utf-8", "surrogatepass"))
+    if size > _LONGEST_LINE:
         raise BadRequest(
-            f"command: it has {len(line)} characters, which is too much to be typed into a shell."
+            f"command: {size} bytes are too much to be typed into a shell ({_LONGEST_LINE} at most)."
             " Write it to a file and run that.",
             field="command",
         )
     return line
+
+
+def _export(kind: ShellKind, name: str, value: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise BadRequest(
+            f"options.environment: {one_line(name, 40)!r} is not the name of a shell's variable.",
+            field="options.environment",
+        )
+    return f"export {name}={quoted(kind, value)}"
 
 
 async def in_scope(engine: Engine, call: Call, session_id: str | None) -> Call:

@@ -5,7 +5,7 @@ The tests of a module share a connection, and the daemon is everybody's: none re
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tests.integration.clients import (
     over_stdio,
 )
 from tests.integration.conftest import SETTINGS
+from tests.integration.consoles import Console, opened
 from tests.integration.servers import Server
 
 _RESULTS = {
@@ -75,3 +76,21 @@ async def client(request: pytest.FixtureRequest, server: Server) -> AsyncIterato
         connect = over_stdio if request.param == "stdio" else over_http
         async with in_one_task(connect(server)) as connected:
             yield Checked(Connected(connected))
+
+
+Open = Callable[..., Awaitable[Console]]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def console(client: Client, tmp_path: Path) -> AsyncIterator[Open]:
+    """Opens sessions, and closes them when the test is over."""
+    consoles: list[Console] = []
+
+    async def make(command: str, args: list[str] | None = None, **options: Any) -> Console:
+        consoles.append(await opened(client, tmp_path, command, args, **options))
+        return consoles[-1]
+
+    yield make
+    for each in consoles:
+        arguments = {"sessionId": each.id, "force": True}
+        await client.call("console_stop_session", arguments)
