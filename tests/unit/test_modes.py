@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console_automation.core.modes import TITLE_WIDTH, TerminalModes
+from console_automation.core.sequences import held_bytes, held_text, parse_csi
 
 FACTS = (
     "application_cursor",
@@ -76,6 +77,7 @@ def facts(modes: TerminalModes) -> dict[str, object]:
         ("autowrap", b"\x1b[?7h", b"\x1b[?7l"),
         ("line_drawing", b"\x1b(0", b"\x1b(B"),
         ("line_drawing", b"\x1b)0\x0e", b"\x0f"),
+        ("line_drawing", b"\x1b)0\x1b[?2\x0e5h", b"\x1b[\x0fm"),
         ("application_cursor", b"\x1b[?12;1;25h", b"\x1b[?1;12l"),
     ],
 )
@@ -88,7 +90,19 @@ def test_a_mode_is_on_from_its_sequence_to_the_opposite_one(
     assert getattr(modes, fact) is False
 
 
-@pytest.mark.parametrize("other", [b"\x1b[1h", b"\x1b[>1h", b"\x1b[?1$p", b"\x1b[?1s", b"\x1b[?1r"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"\x1b[1h",
+        b"\x1b[>1h",
+        b"\x1b[?1$p",
+        b"\x1b[?1s",
+        b"\x1b[?1r",
+        b"\x1b[?1\x18h",
+        b"\x1bP?1h\x1b\\",
+        b"\x1bPq\x0e\x1b\\\x1b)0",
+    ],
+)
 def test_sequences_that_look_alike_change_nothing(other: bytes) -> None:
     assert facts(modes_after(other)) == facts(TerminalModes())
 
@@ -132,6 +146,32 @@ def test_an_unfinished_sequence_does_not_grow() -> None:
     assert modes.title.startswith("xxx") and modes.application_cursor
 
 
+def test_what_is_kept_of_a_sequence_is_bounded() -> None:
+    assert len(held_text("\x1b]" + "x" * 10_000)[1]) < 2000
+    assert len(held_bytes(b"\x1b[" + b"1" * 10_000)[1]) < 2000
+    assert parse_csi("?1;;" + "9" * 100, "h") == ("?h", (1, 0, 9999))
+    assert parse_csi("9" * 10_000, "C") == ("", ())
+    assert len(parse_csi(";" * 200, "m")[1]) < 50
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fact"),
+    [
+        (b"\x1b[?10", b"49h", "alternate_screen"),
+        (b"\x1b)", b"0\x0e", "line_drawing"),
+        (b"\x1b)0\x0e", b"", "line_drawing"),
+        (b"\x0e", b"\x1b)0", "line_drawing"),
+        (b"\x1b]2;ti", b"tle\x07", "title"),
+    ],
+)
+def test_a_preamble_goes_on_where_the_output_was_cut(
+    before: bytes, after: bytes, fact: str
+) -> None:
+    late = modes_after(modes_after(before).preamble() + after)
+    assert getattr(late, fact)
+    assert facts(late) == facts(modes_after(before + after))
+
+
 def test_a_scroll_region_lasts_until_it_is_reset_or_the_terminal_resized() -> None:
     modes = modes_after(b"\x1b[3;10r")
     assert modes.scroll_region == (3, 10)
@@ -159,6 +199,7 @@ def test_a_soft_reset_leaves_screen_and_title_alone() -> None:
     assert modes.alternate_screen and modes.title == "title" and modes.bracketed_paste
     assert not modes.application_cursor and not modes.origin and not modes.line_drawing
     assert modes.cursor_visible and modes.autowrap and modes.scroll_region is None
+    assert b"\x1b[4h" not in modes.preamble()
 
 
 @given(OUTPUT, st.integers(1, 7))

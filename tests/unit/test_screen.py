@@ -166,6 +166,9 @@ def test_what_draws_nothing_shows_nothing_and_stays_silent(silent: str) -> None:
         ("\x1b[2;3H\x1b[s\x1b[H\x1b[u", (2, 1)),
         ("\x1b[2;3H\x1b8", (0, 0)),
         ("\x1b7\x1b[2;3H\x1b7\x1b8\x1b[H\x1b8", (2, 1)),
+        ("\x1b7\x1b[2;3r\x1b[?6h\x1b8\x1b[H", (0, 0)),
+        ("\x1b[2;3H\x1b7\x1b[!p\x1b8", (0, 0)),
+        ("\x1b[2;3H\x1b[4;2r", (2, 1)),
         ("abcdefghij", (9, 0)),
         ("abcdefghij\b", (8, 0)),
         ("abcdefghij\x1b[A\r\n", (0, 1)),
@@ -225,6 +228,8 @@ def test_colours_do_not_hold_up_the_next_row() -> None:
         ("日本\x1b[1Gx", ["x 本"]),
         ("日本\x1b[2Gx", [" x本"]),
         ("日本\x1b[2G語", [" 語"]),
+        ("日本x\x1b[2G語", [" 語 x"]),
+        ("日\u3099本\x1b[1Gx", ["x 本"]),
         ("日本\x1b[2G\x1b[K", []),
         ("日本x\x1b[4G\x1b[K", ["日"]),
         ("日本x\x1b[2G\x1b[P", [" 本x"]),
@@ -267,6 +272,7 @@ def test_marks_stay_with_what_they_mark_and_take_no_column(output: str, line: st
 
 def test_marks_without_end_are_not_kept() -> None:
     assert len(shown("e" + "\u0301" * 10_000 + "!")[0]) < 20
+    assert shown("e" + "\u200d" * 100 + "\u0301") == ["e\u0301"]
 
 
 def test_characters_cut_in_two_are_put_together() -> None:
@@ -372,6 +378,15 @@ def test_the_main_screen_is_resized_behind_the_alternate_one() -> None:
     seen = screen.snapshot()
     assert seen.lines == ("c", "$")
     assert (seen.cursor_column, seen.cursor_row) == (2, 1)
+
+
+def test_the_prompt_behind_the_alternate_screen_is_found_again_after_two_resizes() -> None:
+    screen = TerminalScreen(COLS, ROWS)
+    screen.feed(b"a\r\nb\r\nc\r\n$ \x1b[?1049h")
+    screen.resize(COLS, 2)
+    screen.resize(COLS, ROWS)
+    screen.feed(b"\x1b[?1049l!")
+    assert screen.snapshot().lines == ("c", "$ !", "", "")
 
 
 # Anything at all
