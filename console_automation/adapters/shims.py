@@ -166,6 +166,7 @@ class ShimHost:
     def confirm(self, run_id: str, *, discard: bool) -> None:
         """Let the shim go, it may take another run now."""
         line = self._live.pop(run_id, None)
+        self._ended(run_id)  # whoever began to wait after its end was told
         self._stops.pop(run_id, None)
         if line:
             line.run_id = None

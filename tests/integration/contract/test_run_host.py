@@ -283,6 +283,15 @@ async def test_waiting_for_output_returns_when_the_run_is_over(stage: Stage) -> 
     await asyncio.wait_for(stage.host.wait_for_output("job-0.1", after=0), PATIENCE)
 
 
+async def test_nobody_waits_for_output_of_a_run_whose_end_was_told(stage: Stage) -> None:
+    await stage.ended(stage.run("job-1.1", "exit 0"))
+    wait = asyncio.create_task(stage.host.wait_for_output("job-1.1", after=1000))
+    await asyncio.sleep(0)
+    stage.host.confirm("job-1.1", discard=False)
+    await asyncio.wait_for(wait, PATIENCE)
+    await asyncio.wait_for(stage.host.wait_for_output("job-1.1", after=1000), PATIENCE)
+
+
 async def test_a_run_nobody_knows_has_made_no_progress(stage: Stage) -> None:
     assert stage.host.progress("job-0.1") is None
 
