@@ -88,6 +88,8 @@ class ConsoleManager:
         for each in await self.store.live():
             self._live[each.id] = each
             self.host.adopt(each.run_id)
+            if each.phase is SessionPhase.CLOSING:
+                self.host.stop(each.run_id, signal=_HANG_UP, grace=each.spec.command.grace)
         for command in await self.store.running_commands():
             owner = await self.find(command.session_id)
             if owner:
@@ -120,14 +122,18 @@ class ConsoleManager:
             )
         born = session.new_session(self._new_id(), spec, boot_id=self._clock.boot_id)
         self._live[born.id] = born
+        # A task of its own: a session is seen through when whoever asked for it gives up.
+        await asyncio.shield(self._do(self._begin(born)))
+        return born
+
+    async def _begin(self, born: Session) -> None:
         try:
             await asyncio.shield(self.store.save(born))
         except BaseException:
             del self._live[born.id]
             raise
-        self.host.start(born.run_id, spec.command, before=OutputCounts())
+        self.host.start(born.run_id, born.spec.command, before=OutputCounts())
         self._tell(born)
-        return born
 
     async def find(self, session_id: str) -> Session | None:
         """Return a session, None when there is none of that id."""
@@ -188,8 +194,10 @@ class ConsoleManager:
         """Change the terminal's size. Raises SessionNotFound, SessionClosed, Unavailable."""
         each = await self.get_live(session_id)
         if size != each.size:
+            at = self._clock.now()  # before: the program draws anew while the host still answers
             await self.host.resize(each.run_id, size)
-            self._apply(session_id, Resized(at=self._clock.now(), size=size))
+            if session_id in self._live:  # it may have ended meanwhile
+                self._apply(session_id, Resized(at=at, size=size))
         return await self.get(session_id)
 
     async def stop(self, session_id: str, *, force: bool, grace: float) -> Session:
@@ -327,7 +335,13 @@ class ConsoleManager:
             except Exception:
                 log.exception("a listener failed for session %s", each.id)
 
-    def _do(self, work: Coroutine[None, None, None]) -> None:
+    def _do(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("work for a session failed: %s", error, exc_info=error)
