@@ -1,0 +1,159 @@
+"""Commands in sessions, over fakes: typed once, and each with a true end or one that is not known."""
+
+import asyncio
+
+import pytest
+
+from console_automation.core.job import Cause
+from console_automation.core.session import (
+    CommandStatus,
+    Session,
+    SessionCommand,
+)
+from console_automation.core.shells import ShellKind
+from console_automation.engine.observer import RunOwners
+from console_automation.errors import (
+    Conflict,
+    Unavailable,
+)
+from tests.unit.bench import Bench, Make, NoObserver, break_store
+from tests.waiting import PATIENCE
+
+PROMPT = b"\x1b]133;A\x07$ "
+ID = "0123456789abcdef"
+BEGIN, END = f"\x1b]133;C;{ID}\x07".encode(), f"\x1b]133;D;7;{ID}\x07".encode()
+
+
+async def in_shell(make: Make) -> tuple[Bench, Session]:
+    """Return a session whose shell is at its prompt."""
+    bench = await make()
+    each = await bench.opened(shell=ShellKind.BASH)
+    bench.printed.chunks[each.run_id] = [PROMPT]
+    return bench, each
+
+
+async def test_a_command_is_on_record_before_it_is_typed(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, each = await in_shell(make)
+    with monkeypatch.context() as broken:
+        break_store(bench, broken, "save_command")
+        with pytest.raises(Unavailable):
+            await bench.manager.executions.execute(each, "make")
+    assert each.run_id not in bench.host.typed
+    execution = await bench.manager.executions.execute(each, "make")
+    [known] = await bench.store.sessions.commands(each.id, limit=9)
+    assert known == execution.command and known.status is CommandStatus.RUNNING
+    assert f"__console_begin {known.id}" in bench.host.typed[each.run_id][0]
+
+
+async def test_a_command_is_refused_while_another_runs(make: Make) -> None:
+    bench, each = await in_shell(make)
+    answers = await asyncio.gather(
+        *(bench.manager.executions.execute(each, "make") for _ in range(5)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, Conflict) for answer in answers) == 4
+    with pytest.raises(Conflict, match="still running"):
+        await bench.manager.executions.execute(each, "make")
+    assert len(bench.host.typed[each.run_id]) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "expected"),
+    [
+        (5, Cause.EXIT, 5),
+        (0, Cause.EXIT, 0),
+        (None, Cause.CANCEL, None),
+        (None, Cause.IDLE_TIMEOUT, None),
+    ],
+)
+async def test_a_command_that_ends_its_session_has_the_exit_code_of_that_if_it_was_its_own_doing(
+    make: Make, code: int | None, cause: Cause, expected: int | None
+) -> None:
+    bench, each = await in_shell(make)
+    execution = await bench.manager.executions.execute(each, "exit 5")
+    bench.host.finish(each.run_id, code=code, cause=cause)
+    await asyncio.wait_for(execution.settled.wait(), PATIENCE)
+    known = await bench.command(execution.command.id)
+    assert known.exit_code == expected
+    assert (known.status is CommandStatus.UNKNOWN) is (expected is None)
+
+
+async def test_a_command_in_a_session_that_is_lost_has_an_unknown_end(make: Make) -> None:
+    bench, each = await in_shell(make)
+    execution = await bench.manager.executions.execute(each, "make")
+    bench.host.lose(each.run_id)
+    await asyncio.wait_for(execution.settled.wait(), PATIENCE)
+    assert (await bench.command(execution.command.id)).status is CommandStatus.UNKNOWN
+
+
+async def test_who_waits_for_a_command_is_told_of_its_end_though_that_cannot_be_stored(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, each = await in_shell(make)
+    execution = await bench.manager.executions.execute(each, "exit 5")
+    with monkeypatch.context() as broken:
+        break_store(bench, broken, "save_command")
+        bench.host.finish(each.run_id, code=5)
+        await asyncio.wait_for(execution.settled.wait(), PATIENCE)
+    assert execution.command.exit_code == 5
+
+
+# What was typed before a restart: what is printed by now, how the session is, and what is said of it.
+
+
+async def taken_up(make: Make, *chunks: bytes, over: bool = False) -> Bench:
+    """Return a bench opened on a session with a command whose end nobody has seen."""
+    bench, each = await in_shell(make)
+    await bench.manager.close()
+    bench.host._observer = RunOwners(NoObserver())
+    typed = SessionCommand(id=ID, session_id=each.id, line="make", typed_at=2.0, since=1)
+    await bench.store.sessions.save_command(typed)
+    bench.printed.chunks[each.run_id] = [PROMPT, *chunks]
+    if over:
+        bench.host.finish(each.run_id, code=3)
+    await bench.open()
+    return bench
+
+
+async def test_a_command_that_ended_meanwhile_has_its_exit_code(make: Make) -> None:
+    bench = await taken_up(make, BEGIN + b"out\r\n", b"more" + END, PROMPT)
+    known = await bench.command(ID)
+    assert (known.exit_code, known.until, known.began_at, known.ended_at) == (7, 3, 7.0, 8.0)
+    tracker = bench.manager.executions._trackers["session-0001"]
+    assert tracker.execution and bytes(tracker.execution.output) == b"out\r\nmore"
+    assert tracker.at_prompt
+
+
+async def test_a_command_that_ended_before_its_session_did_has_its_own_exit_code(
+    make: Make,
+) -> None:
+    bench = await taken_up(make, BEGIN + END + PROMPT, over=True)
+    assert (await bench.command(ID)).exit_code == 7
+
+
+async def test_a_command_that_ended_its_session_meanwhile_has_the_exit_code_of_that(
+    make: Make,
+) -> None:
+    bench = await taken_up(make, BEGIN, over=True)
+    assert (await bench.command(ID)).exit_code == 3
+
+
+async def test_a_command_that_has_not_begun_by_then_has_an_unknown_end(make: Make) -> None:
+    bench = await taken_up(make)
+    known = await bench.command(ID)
+    assert (known.status, known.exit_code) == (CommandStatus.UNKNOWN, None)
+
+
+async def test_a_command_that_still_runs_is_followed_to_its_end(make: Make) -> None:
+    bench = await taken_up(make, BEGIN + b"working")
+    each = await bench.manager.get("session-0001")
+    tracker = await bench.manager.executions.tracker(each)
+    assert tracker.is_executing and not tracker.at_prompt
+    [known] = await bench.store.sessions.commands(each.id, limit=9)
+    assert known.status is CommandStatus.RUNNING
+    with pytest.raises(Conflict, match=ID):
+        await bench.manager.executions.execute(each, "make")
+    bench.printed.chunks[each.run_id].append(END + PROMPT)
+    bench.host._news[each.run_id].set()
+    assert (await bench.command(ID)).exit_code == 7
