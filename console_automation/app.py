@@ -37,6 +37,7 @@ from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.engine import Engine
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
+from console_automation.engine.recordings import recording
 from console_automation.engine.retention import Retention
 from console_automation.engine.screens import Screens
 from console_automation.operations.operation import Answer
@@ -129,8 +130,7 @@ class App:
 
         Raises Unavailable once the app is closed.
         """
-        if not self.is_open:
-            raise errors.Unavailable("This app is closed; open_app() opens another.")
+        self._check_open()
         call = Call(client=f"python:{os.getpid()}", environment=self._environment, cwd=os.getcwd())
         return await invoke(self.engine, operation, arguments, call)
 
@@ -159,6 +159,19 @@ class App:
         """Return the figures as the tools show them."""
         metrics: dict[str, Any] = (await self._result("console_get_job_metrics", {}))["metrics"]
         return metrics
+
+    async def recording(self, session_id: str) -> AsyncIterator[str]:
+        """Yield the lines of a session's recording, which make an asciicast file.
+
+        Raises SessionNotFound; Unavailable once the app is closed.
+        """
+        self._check_open()
+        async for line in recording(self.engine.session_output, session_id):
+            yield line
+
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise errors.Unavailable("This app is closed; open_app() opens another.")
 
     async def _result(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         answer = await self.call(operation, **arguments)

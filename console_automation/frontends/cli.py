@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -109,6 +109,21 @@ def _run_daemon(overrides: dict[str, Any], ready_fd: int | None) -> None:
 def metrics() -> None:
     """Print the daemon's figures in Prometheus's text format."""
     click.echo(_ask({"ask": "metrics"})["text"], nl=False)
+
+
+@cli.command()
+@click.argument("session")
+@click.argument("file", type=click.File("w", encoding="ascii"), default="-")
+def record(session: str, file: TextIO) -> None:
+    """Write what a session has printed so far as an asciicast, into FILE or to the output.
+
+    Play it with `asciinema play -i 2 FILE`.
+    """
+    with launch.connect(paths.home(), "api") as line:
+        for answer in launch.exchange_many(line, {"ask": "recording", "sessionId": session}):
+            if "error" in answer:
+                raise click.ClickException(answer["error"])
+            file.write(answer.get("line", ""))
 
 
 @cli.command()

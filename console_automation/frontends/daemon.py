@@ -28,6 +28,7 @@ from console_automation.app import build_engine
 from console_automation.config import Settings
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
+from console_automation.engine.recordings import recording
 from console_automation.errors import BadRequest, ConsoleAutomationError
 from console_automation.frontends.handshake import LONGEST_LINE, PROTOCOL, must_retire
 from console_automation.frontends.launch import dial
@@ -188,10 +189,25 @@ class Daemon:
                 line = await read_line(reader)
                 if line is None:
                     return
-                answer = await self._answer(json.loads(line), call)
+                request = json.loads(line)
+                if isinstance(request, dict) and request.get("ask") == "recording":
+                    answer = await self._send_recording(writer, str(request.get("sessionId")))
+                else:
+                    answer = await self._answer(request, call)
             except (LineTooLong, ValueError, RecursionError) as error:
                 answer = {"error": f"not a request: {error}"}
             await _write(writer, answer)
+
+    async def _send_recording(
+        self, writer: asyncio.StreamWriter, session_id: str
+    ) -> dict[str, Any]:
+        """Send a recording line by line, as fast as it is taken; return what is to follow it."""
+        try:
+            async for line in recording(self._engine.session_output, session_id):
+                await _write(writer, {"line": line})
+        except ConsoleAutomationError as error:
+            return {"error": error.message, "code": error.code}
+        return {"end": True}
 
     async def _answer(self, request: object, call: Call) -> dict[str, Any]:
         if not isinstance(request, dict):

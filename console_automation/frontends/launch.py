@@ -14,6 +14,7 @@ from console_automation.frontends.handshake import PROTOCOL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing is slow to import, and this module starts the bridge
+    from collections.abc import Iterator
     from typing import Any
 
 _START_SECONDS = 30.0
@@ -111,6 +112,21 @@ def exchange(line: socket.socket, request: dict[str, object]) -> "dict[str, Any]
         answer += data
     result: dict[str, Any] = json.loads(answer)
     return result
+
+
+def exchange_many(line: socket.socket, request: dict[str, object]) -> "Iterator[dict[str, Any]]":
+    """Send one request on an `api` connection and yield its answers up to the one that is no `line`.
+
+    Raises DaemonUnavailable when the daemon ends meanwhile.
+    """
+    line.sendall(json.dumps(request).encode("ascii") + b"\n")
+    with line.makefile("rb") as answers:
+        for each in answers:
+            answer: dict[str, Any] = json.loads(each)
+            yield answer
+            if "line" not in answer:
+                return
+    raise DaemonUnavailable("the daemon ended while it was asked")
 
 
 def _say_hello(line: socket.socket, kind: str) -> "dict[str, Any] | None":
