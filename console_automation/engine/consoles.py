@@ -23,6 +23,7 @@ from console_automation.core.session import (
 )
 from console_automation.core.ssh import SshEnd, ssh_ended
 from console_automation.engine.executions import Executions
+from console_automation.engine.tracker import Typed
 from console_automation.engine.waiters import Waiters
 from console_automation.errors import (
     LimitReached,
@@ -78,7 +79,7 @@ class ConsoleManager:
         self._new_id = new_id
         self._live: dict[str, Session] = {}
         self._listeners: list[Listener] = []
-        self._inputs: dict[str, tuple[int, str]] = {}
+        self._inputs: dict[str, Typed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- life --------------------------------------------------------------------------------
@@ -181,13 +182,13 @@ class ConsoleManager:
         each = await self.get_live(session_id)
         return await self.host.send_input(each.run_id, text, eof=False)
 
-    def note_input(self, session_id: str, *, since: int, text: str) -> None:
-        """Remember what was typed last, and after which chunk."""
+    def note_input(self, session_id: str, typed: Typed) -> None:
+        """Remember what was typed last."""
         if session_id in self._live:
-            self._inputs[session_id] = (since, text)
+            self._inputs[session_id] = typed
 
-    def last_input(self, session_id: str) -> tuple[int, str] | None:
-        """Return after which chunk something was typed last, and what; None when not known."""
+    def last_input(self, session_id: str) -> Typed | None:
+        """Return what was typed last, None when not known."""
         return self._inputs.get(session_id)
 
     async def resize(self, session_id: str, size: TerminalSize) -> Session:

@@ -3,12 +3,14 @@
 import time
 from dataclasses import dataclass
 
+from console_automation.core.marks import MarkKind, find_marks
 from console_automation.core.output import Chunk
 from console_automation.core.session import Session
 from console_automation.core.text import one_line, sanitize
 from console_automation.engine.consoles import session_closed
 from console_automation.engine.output import OutputQuery, OutputReader
 from console_automation.engine.patterns import compile_pattern
+from console_automation.engine.tracker import Typed
 from console_automation.errors import TimedOut
 
 _WINDOW_BYTES = 256 << 10  #: what is searched at once: a match is no longer
@@ -22,13 +24,13 @@ _SHOWN = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What is waited for. `typed` is the input whose echo does not count."""
+    """What is waited for. The echo of `typed` does not count."""
 
     pattern: str
     since: int
     timeout: float
     ignore_case: bool = False
-    typed: str = ""
+    typed: Typed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,24 +97,48 @@ def _timed_out(session_id: str, wanted: Expectation, text: str, cursor: int) -> 
 class _Window:
     """The newest part of what has been printed, without the echo of the input."""
 
-    def __init__(self, typed: str) -> None:
-        lines = [line for line in typed.splitlines() if line.strip()]
-        self._echo_end = lines[-1].strip()[-_ECHO_END:] if lines else ""
-        self._reach = len(typed) + _ECHO_REACH
+    def __init__(self, typed: Typed | None) -> None:
         self._data = bytearray()
+        self._echo = typed
+        lines = [line for line in (typed.text if typed else "").splitlines() if line.strip()]
+        self._echo_end = lines[-1].strip()[-_ECHO_END:] if lines else ""
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk."""
         self._data += chunk.data
         if len(self._data) > _WINDOW_BYTES:
-            self._echo_end = ""
+            self._echo = None
             del self._data[:-_WINDOW_BYTES]
 
     def text(self) -> str:
         """Return what is to be searched."""
+        if self._echo and self._echo.marked:
+            end = _begun(self._data)
+            if end is None:
+                return ""
+            del self._data[:end]
+            self._echo = None
         text = sanitize(self._data.decode("utf-8", "replace"))
-        if self._echo_end:
-            at = text.find(self._echo_end, 0, self._reach)
-            if at >= 0:
-                return text[at + len(self._echo_end) :]
-        return text
+        return self._without_echo(text, self._echo.text) if self._echo_end and self._echo else text
+
+    def _without_echo(self, text: str, typed: str) -> str:
+        reach = len(typed) + _ECHO_REACH
+        at = text.find(self._echo_end, 0, reach)
+        if at >= 0:
+            return text[at + len(self._echo_end) :]
+        is_under_way = len(text) <= reach and _squeezed(text) in _squeezed(typed)
+        return "" if is_under_way else text
+
+
+def _begun(data: bytearray) -> int | None:
+    """Return where the output of what was typed begins, by the marks of its shell."""
+    for mark in find_marks(bytes(data)):
+        if mark.kind is MarkKind.BEGIN:
+            return mark.end
+        if mark.kind is MarkKind.PROMPT and b"\n" in data[: mark.start]:
+            return mark.start  # an empty line begins nothing
+    return None
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())

@@ -19,6 +19,15 @@ _LONGEST_TAIL = 3  # bytes of a UTF-8 character after its first
 _INLINE_CHUNKS = 256  # following so few takes less than a thread does
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What was typed last, after which chunk, and whether its shell marks where its output begins."""
+
+    since: int
+    text: str
+    marked: bool
+
+
 @dataclass(eq=False)
 class Execution:
     """A command in a session while its end is awaited, and the end of what it has printed."""

@@ -9,7 +9,7 @@ from console_automation.core.shells import ShellKind, parse_report, quoted
 from console_automation.core.text import one_line, sanitize
 from console_automation.engine.commands import check_directory
 from console_automation.engine.engine import Engine
-from console_automation.engine.tracker import Execution
+from console_automation.engine.tracker import Execution, Typed
 from console_automation.errors import BadRequest
 from console_automation.operations import requests as ask
 from console_automation.operations.sessions import wait_until
@@ -31,8 +31,8 @@ async def execute_in_session(
     settings, options = engine.settings, request.options
     line = _line(session, request)
     execution = await engine.consoles.executions.execute(session, line)
-    since = execution.command.since
-    engine.consoles.note_input(session.id, since=since, text="")
+    typed = Typed(since=execution.command.since, text="", marked=True)
+    engine.consoles.note_input(session.id, typed)
     wait = settings.max_wait_ms if options.timeout is None else options.timeout
     wait = min(wait / 1000, settings.max_wait_ms / 1000, call.patience)
     began = time.monotonic()

@@ -7,12 +7,13 @@ from typing import Any
 from console_automation.core.job import TerminalSize
 from console_automation.core.keys import encode_key, paste
 from console_automation.core.session import Session, SessionPhase
-from console_automation.core.shells import is_integrated
+from console_automation.core.shells import ShellKind, is_integrated
 from console_automation.core.text import human_seconds, sanitize
 from console_automation.engine.consoles import session_closed
 from console_automation.engine.engine import Engine
 from console_automation.engine.expect import Expectation, wait_for_output
 from console_automation.engine.output import OutputQuery
+from console_automation.engine.tracker import Tracker, Typed
 from console_automation.operations import session_requests as ask
 from console_automation.operations import session_views as view
 from console_automation.operations.session_opening import session_spec
@@ -89,27 +90,28 @@ def _page(engine: Engine, **fields: Any) -> OutputQuery:
 async def send_input(engine: Engine, call: Call, request: ask.SendInput) -> view.TypedResult:
     """Type text; several lines go as a paste."""
     session = await engine.consoles.get_live(request.session_id)
-    text = request.input
-    if "\n" in text.rstrip("\r\n"):
-        modes = (await engine.consoles.executions.tracker(session)).modes
-        text = paste(text, bracketed=modes.bracketed_paste)
-    else:
-        text = paste(text, bracketed=False)
-    return await _type(engine, session, text + "\r" * request.enter, said=request.input)
+    tracker = await engine.consoles.executions.tracker(session)
+    is_paste = "\n" in request.input.rstrip("\r\n") and tracker.modes.bracketed_paste
+    text = paste(request.input, bracketed=is_paste) + "\r" * request.enter
+    return await _type(engine, session, tracker, text, said=request.input)
 
 
 async def send_key(engine: Engine, call: Call, request: ask.SendKey) -> view.TypedResult:
     """Press a key."""
     session = await engine.consoles.get_live(request.session_id)
-    modes = (await engine.consoles.executions.tracker(session)).modes
-    text = encode_key(request.key, application_cursor=modes.application_cursor)
-    return await _type(engine, session, text, said="")
+    tracker = await engine.consoles.executions.tracker(session)
+    text = encode_key(request.key, application_cursor=tracker.modes.application_cursor)
+    return await _type(engine, session, tracker, text, said="")
 
 
-async def _type(engine: Engine, session: Session, text: str, *, said: str) -> view.TypedResult:
+async def _type(
+    engine: Engine, session: Session, tracker: Tracker, text: str, *, said: str
+) -> view.TypedResult:
     since = engine.session_output.counts(session).last_sequence
     accepted = await engine.consoles.send(session.id, text)
-    engine.consoles.note_input(session.id, since=since, text=said)
+    submits = text.endswith("\r") and tracker.at_prompt
+    marked = submits and session.spec.shell is not ShellKind.SH  # which marks no typed commands
+    engine.consoles.note_input(session.id, Typed(since=since, text=said, marked=marked))
     return {"success": True, "sessionId": session.id, "accepted": accepted, "since": since}
 
 
@@ -144,12 +146,10 @@ async def wait_for(engine: Engine, call: Call, request: ask.WaitForOutput) -> vi
     limit = engine.settings.max_wait_ms
     wait = min(limit if request.timeout is None else request.timeout, limit) / 1000
     session = await engine.consoles.get(request.session_id)
-    typed, since = "", request.since
+    typed, since = None, request.since
     if since is None:
-        last = engine.consoles.last_input(session.id)
-        since = engine.session_output.counts(session).last_sequence
-        if last is not None:
-            since, typed = last
+        typed = engine.consoles.last_input(session.id)
+        since = typed.since if typed else engine.session_output.counts(session).last_sequence
     wanted = Expectation(
         pattern=request.pattern,
         since=since,
