@@ -82,12 +82,16 @@ class Screens:
         modes = TerminalModes()
         tail: deque[Chunk] = deque()
         held = 0
+        size = session.sizes[0].size
         for chunk in self._chunks(session, 0):
             tail.append(chunk)
             held += len(chunk.data)
             while held > _DRAWN_BYTES and len(tail) > 1:
                 old = tail.popleft()
                 held -= len(old.data)
+                if size_at(session, old.at) != size:
+                    size = size_at(session, old.at)
+                    modes.resized()
                 modes.feed(old.data)
         size = size_at(session, tail[0].at) if tail else session.size
         drawn = _Drawn(self._emulator(size.cols, size.rows), 0, size)
