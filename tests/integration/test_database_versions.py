@@ -18,10 +18,27 @@ import pytest
 from console_automation.adapters.sqlite import opening
 from console_automation.adapters.sqlite.opening import load_migrations
 from console_automation.adapters.sqlite.store import SqliteStore
-from console_automation.core.job import TERMINAL, Job, Leftovers, OnOutputLimit, Phase, Reason
+from console_automation.core.job import (
+    TERMINAL,
+    Job,
+    Leftovers,
+    OnOutputLimit,
+    Phase,
+    Reason,
+    TerminalSize,
+)
+from console_automation.core.session import (
+    Closing,
+    CommandStatus,
+    SessionCommand,
+    SessionPhase,
+    SessionSpec,
+    new_session,
+)
+from console_automation.core.shells import ShellKind
 from console_automation.errors import Unavailable
 from console_automation.ports import JobFilter
-from tests.builders import job
+from tests.builders import command, job
 from tests.waiting import PATIENCE
 
 PAST = sorted((Path(__file__).parent / "databases").glob("version_*.sql"))
@@ -100,6 +117,49 @@ async def test_a_database_of_a_past_version_opens_with_all_its_jobs(
     )
     assert (await store.audit(limit=9))[0].operation == "console_cancel_job"
     await store.update(job("job-ready", Phase.CANCELLED, completed_at=1.0), [])
+    await store.close()
+
+
+@pytest.mark.parametrize("version", PAST, ids=lambda path: path.stem)
+async def test_sessions_can_be_kept_in_a_database_of_a_past_version(
+    home: Path, version: Path
+) -> None:
+    restore(home, version)
+    store = SqliteStore(home)
+    await store.open()
+    terminal = TerminalSize(cols=80, rows=24)
+    spec = SessionSpec(command=command(terminal=terminal), created_at=1.0, client="test")
+    born = new_session("session-new", spec, boot_id="this-boot")
+    typed = SessionCommand(id="f" * 16, session_id=born.id, line="make", typed_at=1.0, since=0)
+    await store.sessions.save(born)
+    await store.sessions.save_command(typed)
+    await store.close()
+    store = SqliteStore(home)
+    await store.open()
+    assert await store.sessions.get(born.id) == born
+    assert born in await store.sessions.live()
+    assert typed in await store.sessions.running_commands()
+    await store.close()
+
+
+async def test_a_database_of_version_2_opens_with_all_its_sessions(home: Path) -> None:
+    restore(home, PAST[1])
+    store = SqliteStore(home)
+    await store.open()
+    sessions = {each.id: each for each in await store.sessions.latest(limit=99)}
+    assert {each.phase for each in sessions.values()} == set(SessionPhase)
+    over, remote = sessions["session-closed"], sessions["session-remote"]
+    assert (over.spec.name, over.spec.shell, over.size.cols) == ("näme", ShellKind.BASH, 132)
+    assert (over.closing, over.exit and over.exit.code) == (Closing.EXITED, 3)
+    assert (remote.spec.host, remote.closing) == ("example.org", Closing.DISCONNECTED)
+    assert {each.id for each in await store.sessions.live()} == {
+        "session-opening",
+        "session-open",
+        "session-closing",
+    }
+    done, running = reversed(await store.sessions.commands("session-open", limit=9))
+    assert (done.status, done.exit_code, done.until) == (CommandStatus.COMPLETED, 0, 2)
+    assert await store.sessions.running_commands() == [running]
     await store.close()
 
 
