@@ -131,7 +131,9 @@ def _zsh(
 def _is_no_session(options: list[_Option]) -> bool:
     if any(_NO_SESSION.fullmatch(option.name) for option in options):
         return True
-    operands = any(not option.name and option.words[0] not in ("-", "--") for option in options)
+    operands = any(
+        not o.name and (len(o.words) > 1 or o.words[0] not in ("-", "--")) for o in options
+    )
     return operands and not any(_has(option, "s") for option in options)
 
 
