@@ -5,6 +5,7 @@ As with jobs, what happens to a session is an event, and `_apply` is the one way
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Coroutine, Sequence
 
 from console_automation.config import Settings
@@ -37,13 +38,17 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 _SSH_TAIL = 4096
 _HANG_UP, _KILL = 1, 9  # an interactive shell ignores SIGTERM
+_SIGNALS = frozenset(each.value for each in signal.Signals)
 Listener = Callable[[Session], None]
 
 
 def session_closed(each: Session) -> SessionClosed:
     """Return the error for what a closed session cannot do, saying how it ended."""
     code = each.exit.code if each.exit else None
+    number = each.exit.signal if each.exit else None
     how = f"{each.closing}" + (f", exit code {code}" if code is not None else "")
+    if number is not None:
+        how += f", by {signal.Signals(number).name}" if number in _SIGNALS else f", SIG{number}"
     why = f" {each.error}" if each.error else " console_create_session opens another."
     return SessionClosed(
         f"Session {each.id} is closed ({how}). Its output can still be read with"

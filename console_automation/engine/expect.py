@@ -1,6 +1,8 @@
 """Waiting until a session has printed what a pattern matches."""
 
+import re
 import time
+from collections import deque
 from dataclasses import dataclass
 
 from console_automation.core.marks import MarkKind, find_marks
@@ -19,6 +21,7 @@ _PAGE_CHUNKS = 1 << 12
 _CONTEXT = 600  #: characters before and after a match
 _ECHO_END = 24  #: characters of the input's end that are looked for in its echo
 _ECHO_REACH = 2048  #: characters in which the echo is looked for, besides the input's own length
+_TELLING = 8  #: characters of an echo that nothing else is likely to have
 _SHOWN = 300
 
 
@@ -56,7 +59,7 @@ async def wait_for_output(
         wanted.pattern, field="pattern", ignore_case=wanted.ignore_case, lines=True
     )
     limit = time.monotonic() + wanted.timeout
-    window = _Window(wanted.typed)
+    window = _Window(wanted)
     cursor = wanted.since
     while True:
         left = max(0.0, limit - time.monotonic())
@@ -79,36 +82,44 @@ async def wait_for_output(
         if read.printer.is_terminal:
             raise session_closed(read.printer)
         if left <= 0:
-            raise _timed_out(session_id, wanted, text, cursor)
+            raise _timed_out(session_id, wanted, text, window.since)
 
 
-def _timed_out(session_id: str, wanted: Expectation, text: str, cursor: int) -> TimedOut:
+def _timed_out(session_id: str, wanted: Expectation, text: str, since: int) -> TimedOut:
+    """What was searched may be the beginning of a match, so the next wait is to begin with it."""
     shown = one_line(text[-_SHOWN * 4 :], _SHOWN * 2)[-_SHOWN:]
     printed = f"It printed: …{shown}" if shown else "It printed nothing."
+    how = "without since" if wanted.typed else f"with since={since}"
     return TimedOut(
         f"Session {session_id} printed nothing that matches {one_line(wanted.pattern, 80)!r} in"
-        f" {wanted.timeout:g} s. {printed} Wait again with since={cursor}, or look at"
-        " console_get_screen.",
+        f" {wanted.timeout:g} s. {printed} Wait again, {how}, or look at console_get_screen.",
         sessionId=session_id,
-        nextSince=cursor,
+        nextSince=since,
     )
 
 
 class _Window:
     """The newest part of what has been printed, without the echo of the input."""
 
-    def __init__(self, typed: Typed | None) -> None:
+    def __init__(self, wanted: Expectation) -> None:
+        self.since = wanted.since  #: the chunk before the first one in it
         self._data = bytearray()
-        self._echo = typed
-        lines = [line for line in (typed.text if typed else "").splitlines() if line.strip()]
+        self._begin = 0  #: where in it the output begins, behind the echo
+        self._sizes: deque[tuple[int, int]] = deque()
+        self._echo = wanted.typed
+        typed = wanted.typed.text if wanted.typed else ""
+        lines = [line for line in typed.splitlines() if line.strip()]
         self._echo_end = lines[-1].strip()[-_ECHO_END:] if lines else ""
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk."""
         self._data += chunk.data
-        if len(self._data) > _WINDOW_BYTES:
+        self._sizes.append((chunk.sequence, len(chunk.data)))
+        while len(self._data) > _WINDOW_BYTES and len(self._sizes) > 1:
             self._echo = None
-            del self._data[:-_WINDOW_BYTES]
+            self.since, size = self._sizes.popleft()
+            del self._data[:size]
+            self._begin = max(0, self._begin - size)
 
     def text(self) -> str:
         """Return what is to be searched."""
@@ -116,18 +127,29 @@ class _Window:
             end = _begun(self._data)
             if end is None:
                 return ""
-            del self._data[:end]
+            self._begin = end
             self._echo = None
-        text = sanitize(self._data.decode("utf-8", "replace"))
+        text = sanitize(self._data[self._begin :].decode("utf-8", "replace"))
         return self._without_echo(text, self._echo.text) if self._echo_end and self._echo else text
 
     def _without_echo(self, text: str, typed: str) -> str:
         reach = len(typed) + _ECHO_REACH
-        at = text.find(self._echo_end, 0, reach)
-        if at >= 0:
-            return text[at + len(self._echo_end) :]
+        end = self._end_of_echo(text[:reach], typed)
+        if end is not None:
+            return text[end:]
         is_under_way = len(text) <= reach and _squeezed(text) in _squeezed(typed)
         return "" if is_under_way else text
+
+    def _end_of_echo(self, text: str, typed: str) -> int | None:
+        """Without an echo, what was typed may well be part of a word that is printed."""
+        found = re.search(re.escape(self._echo_end) + r"[ \t]*$", text, re.MULTILINE)
+        if found:
+            return found.start() + len(self._echo_end)
+        end = text.find(self._echo_end) + len(self._echo_end)
+        is_found = end >= len(self._echo_end)
+        is_first = is_found and _squeezed(typed).endswith(_squeezed(text[:end]))
+        is_telling = is_found and len(self._echo_end) >= _TELLING
+        return end if is_first or is_telling else None
 
 
 def _begun(data: bytearray) -> int | None:
