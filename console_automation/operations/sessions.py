@@ -246,7 +246,8 @@ async def _state(engine: Engine, session: Session) -> view.StateResult:
         return result
     tracker = await engine.consoles.executions.tracker(session)
     front = engine.processes.foreground(session.pid)
-    if tracker.at_prompt and not tracker.is_executing:
+    has_terminal = front is None or front.pid == session.pid  # sh tells nothing of what is typed
+    if tracker.at_prompt and not tracker.is_executing and has_terminal:
         result["state"] = "idle"
     else:
         waits = front is not None and front.is_waiting is True
