@@ -285,7 +285,7 @@ class ShimHost:
         elif "started" in message:
             self._observer.run_started(message["started"], pid=message["pid"], at=message["at"])
         elif "output" in message:
-            self._wake(message["output"])
+            self._printed(message["output"])
             self._watch(line, message["output"])
         elif "accepted" in message:
             answer = self._tickets.get(message["ticket"])
@@ -370,6 +370,13 @@ class ShimHost:
         self._orphans.pop(run_id, None)
         self._ended(run_id)
         self._observer.run_found(run_id, facts)
+
+    def _printed(self, run_id: str) -> None:
+        """Wake those who wait for what there is now; the news may be older than their waiting."""
+        counts = self.progress(run_id)
+        for after, news in self._watchers.get(run_id, ()):
+            if not news.done() and (counts is None or counts.last_sequence > after):
+                news.set_result(None)
 
     def _ended(self, run_id: str) -> None:
         self._wake(run_id)

@@ -1,5 +1,6 @@
 """What lies between a command and its shim: pipes, or a terminal."""
 
+import errno
 import fcntl
 import os
 import struct
@@ -9,7 +10,6 @@ from types import MappingProxyType
 
 from console_automation.shim.capture import STDERR, STDOUT
 from console_automation.shim.spawn import Descriptors
-
 
 _ATTRIBUTES = b"\x1b[?62;22c"  # a VT220 with colours
 _QUESTIONS = (
@@ -65,7 +65,10 @@ class Wiring:
         """Change the terminal's size; the kernel tells the foreground program."""
         if self.terminal < 0:
             return False
-        set_size(self.terminal, cols, rows)
+        try:
+            set_size(self.terminal, cols, rows)
+        except OSError:
+            return False
         return True
 
 
@@ -80,12 +83,24 @@ def pipes(*, merge: bool, has_stdin: bool) -> Wiring:
 def terminal(cols: int, rows: int) -> Wiring:
     """Connect a command by a terminal, which has its size before the command sees it."""
     master, slave = os.openpty()
-    set_size(master, cols, rows)
-    wiring = Wiring((slave, slave, slave), {master: STDOUT}, os.dup(master))
+    try:
+        set_size(master, cols, rows)
+        writes = os.dup(master)
+    except OSError:
+        os.close(master)
+        os.close(slave)
+        raise
+    wiring = Wiring((slave, slave, slave), {master: STDOUT}, writes)
     wiring.terminal = master
     return wiring
 
 
 def set_size(fd: int, cols: int, rows: int) -> None:
-    """Set a terminal's size in characters."""
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+    """Set a terminal's size in characters. Raises OSError when it can have no such size."""
+    try:
+        size = struct.pack("HHHH", rows, cols, 0, 0)
+    except struct.error:
+        raise OSError(
+            errno.EINVAL, os.strerror(errno.EINVAL), f"a terminal of {cols}x{rows}"
+        ) from None
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, size)
