@@ -33,8 +33,9 @@ def _knob(
     low: float | None = None,
     high: float | None = None,
     short: str | None = None,
+    words: tuple[str, ...] = (),
 ) -> Any:
-    metadata = {"help": help, "low": low, "high": high, "short": short}
+    metadata = {"help": help, "low": low, "high": high, "short": short, "words": words}
     return field(default=default, metadata=metadata)
 
 
@@ -101,7 +102,9 @@ class Settings:
         10_000, "How long opening a session waits for the first prompt.", low=0, high=_DAY
     )
     toolsets: str = _knob(
-        "jobs sessions", "Sets of tools that MCP clients see, separated by spaces."
+        "jobs sessions",
+        "Sets of tools that MCP clients see, separated by spaces: jobs, sessions.",
+        words=("jobs", "sessions"),
     )
     retain_jobs_ms: int = _knob(
         _DAY, "How long finished jobs and closed sessions are kept.", low=0, high=3650 * _DAY
@@ -206,6 +209,10 @@ def _check(name: str, kind: Any, metadata: Mapping[str, Any], value: Any) -> Any
     low, high = metadata["low"], metadata["high"]
     if low is not None and not low <= result <= high:
         raise BadRequest(f"setting {name}: {value!r} is not between {low} and {high}", field=name)
+    words = metadata["words"]
+    if words and (not result.split() or set(result.split()) - set(words)):
+        known = ", ".join(words)
+        raise BadRequest(f"setting {name}: {value!r} is not one or more of {known}", field=name)
     return result
 
 

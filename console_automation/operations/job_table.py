@@ -6,6 +6,7 @@ from console_automation.operations.operation import Operation
 JOB_OPERATIONS = (
     Operation(
         toolset="jobs",
+        also_in="sessions",
         name="console_execute_command",
         title="Run a command",
         description=(

@@ -1,6 +1,6 @@
 """What an operation is: one use case, offered alike by every front end."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ class Operation:
     """One use case. `result` is a TypedDict; `text` says the same to a model, in few words."""
 
     toolset: str
+    also_in: str | None = None  #: another toolset that is not whole without it
     name: str
     title: str
     description: str
@@ -26,6 +27,10 @@ class Operation:
     destructive: bool = False
     idempotent: bool = False
     open_world: bool = False
+
+    def is_in(self, toolsets: Container[str]) -> bool:
+        """Whether it is offered when these toolsets are."""
+        return self.toolset in toolsets or (self.also_in is not None and self.also_in in toolsets)
 
 
 @dataclass(frozen=True, slots=True)

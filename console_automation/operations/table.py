@@ -30,14 +30,21 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 
-async def invoke(engine: Engine, name: str, arguments: object, call: Call) -> Answer:
+async def invoke(
+    engine: Engine,
+    name: str,
+    arguments: object,
+    call: Call,
+    *,
+    offered: Mapping[str, Operation] = OPERATIONS,
+) -> Answer:
     """Carry out an operation for a client. Never raises for what the client did wrong.
 
     `arguments` are what the client sent, whatever that is; None stands for none.
     """
-    operation = OPERATIONS.get(name)
+    operation = offered.get(name)
     if operation is None:
-        return refusal(engine, BadRequest(_unknown("tool", name, list(OPERATIONS)), field="name"))
+        return refusal(engine, BadRequest(_unknown("tool", name, list(offered)), field="name"))
     try:
         request = _checked(operation.request, {} if arguments is None else arguments)
         result = await operation.run(engine, call, request)

@@ -62,8 +62,9 @@ async def test_each_client_gets_the_era_it_asks_for(
 async def test_the_list_of_tools_is_small_and_complete(client: mcp.Client) -> None:
     listed = await client.list_tools()
     assert {tool.name for tool in listed.tools} == set(OPERATIONS)
-    wire = listed.model_dump_json(by_alias=True, exclude_unset=True, exclude_none=True)
-    assert len(wire.encode()) < 16_000
+    told = {"by_alias": True, "exclude_unset": True, "exclude_none": True}
+    wire = listed.model_dump_json(include={"tools"}, **told)
+    assert len(wire.encode()) < 26_000
     for tool in listed.tools:
         assert tool.title and tool.description and len(tool.description) < 2_048
         assert tool.annotations is not None
@@ -104,6 +105,21 @@ async def test_every_tool_answers_as_its_schema_says(client: mcp.Client, gate: G
     assert (await call("console_list_jobs"))["total"] >= 3
     await call("console_get_job_metrics")
     await call("console_cleanup_jobs")
+    of_sessions = {each.name for each in OPERATIONS.values() if each.toolset == "sessions"}
+    assert called == set(OPERATIONS) - of_sessions
+    session_id = (await call("console_create_session", command="cat"))["sessionId"]
+    of = {"sessionId": session_id}
+    await call("console_send_input", **of, input="hello", enter=True)
+    await call("console_wait_for_output", **of, pattern="hello", since=0)
+    await call("console_send_key", **of, key="enter")
+    await call("console_get_output", **of)
+    assert "hello" in (await call("console_get_screen", **of))["screen"]
+    await call("console_resize_session", **of, cols=90, rows=20)
+    await call("console_get_session_state", **of)
+    await call("console_get_command_history", **of)
+    await call("console_list_sessions")
+    await call("console_stop_session", **of, force=True)
+    await call("console_cleanup_sessions")
     assert called == set(OPERATIONS)
 
 
@@ -163,6 +179,10 @@ async def test_jobs_and_their_output_are_resources(client: mcp.Client) -> None:
     assert {each.uri_template for each in templates} == {
         "job://{jobId}",
         "job://{jobId}/output{?since,limit}",
+        "session://{sessionId}",
+        "session://{sessionId}/screen",
+        "session://{sessionId}/output{?since,limit}",
+        "session://{sessionId}/recording",
     }
     assert json.loads(await read(client, uri)) == job
     assert await read(client, f"{uri}/output") == "1\n2\n3\n"
@@ -188,6 +208,13 @@ async def read(client: mcp.Client, uri: str) -> str:
         "file:///etc/passwd",
         "job://../x/output",
         "job://x/output?since=abc",
+        "job://x/screen",
+        "session://session-no",
+        "session://session-no/screen",
+        "session://session-no/output",
+        "session://session-no/recording",
+        "session://x/output?limit=",
+        "session://x/input",
     ],
 )
 async def test_a_resource_that_does_not_exist_is_refused(client: mcp.Client, uri: str) -> None:
@@ -199,7 +226,12 @@ async def test_a_resource_that_does_not_exist_is_refused(client: mcp.Client, uri
 
 async def test_prompts_hold_the_recipes(client: mcp.Client) -> None:
     listed = (await client.list_prompts()).prompts
-    assert [prompt.name for prompt in listed] == ["run_and_report", "diagnose", "catch_up"]
+    assert [prompt.name for prompt in listed] == [
+        "run_and_report",
+        "diagnose",
+        "catch_up",
+        "drive_console",
+    ]
     for prompt in listed:
         arguments = {each.name: "{job} 7" for each in prompt.arguments or []}
         (message,) = (await client.get_prompt(prompt.name, arguments)).messages

@@ -10,6 +10,7 @@ import pytest
 from console_automation import config
 from console_automation.config import OnShutdown, Settings
 from console_automation.errors import BadRequest
+from console_automation.operations.table import OPERATIONS
 
 KNOBS = {each.name: each for each in dataclasses.fields(Settings)}
 NUMBERS = {name: each for name, each in KNOBS.items() if each.type in (int, float)}
@@ -54,6 +55,18 @@ def test_a_number_may_be_at_its_bounds_and_not_beyond(name: str) -> None:
         for word in (name, str(beyond), str(low), str(high)):
             assert word in refused.value.message
         assert refused.value.details == {"field": name}
+
+
+@pytest.mark.parametrize("given", ["", "  ", "job", "jobs,sessions", "jobs clusters"])
+def test_a_toolset_that_does_not_exist_is_refused(given: str) -> None:
+    with pytest.raises(BadRequest, match=r"toolsets: .* is not one or more of jobs, sessions"):
+        config.make({"toolsets": given})
+
+
+def test_the_toolsets_of_the_setting_are_those_that_tools_are_in() -> None:
+    words = KNOBS["toolsets"].metadata["words"]
+    assert set(words) == {each.toolset for each in OPERATIONS.values()}
+    assert config.make({"toolsets": words[0]}).toolsets == words[0]
 
 
 BAD: dict[type, tuple[Any, ...]] = {

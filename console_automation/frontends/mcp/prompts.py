@@ -1,6 +1,6 @@
 """Recipes for what clients do most often, offered as prompts."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import mcp_types as types
 from mcp import MCPError
@@ -28,8 +28,22 @@ PROMPTS: Mapping[str, types.Prompt] = {
             description="List what runs and what has ended since the last look.",
             arguments=[],
         ),
+        types.Prompt(
+            name="drive_console",
+            title="Drive an interactive program",
+            description="Open a program on a terminal, work in it step by step, and close it.",
+            arguments=[
+                types.PromptArgument(
+                    name="program", description="A shell, REPL, editor or ssh.", required=True
+                ),
+                types.PromptArgument(
+                    name="task", description="What is to be done in it.", required=True
+                ),
+            ],
+        ),
     )
 }
+_OF_SESSIONS = ("drive_console",)
 
 _TEXTS = {
     "run_and_report": (
@@ -50,14 +64,36 @@ _TEXTS = {
         " line each what is running and for how long, and what has ended and how. For every failed"
         " job read the last lines of its output with tail=20."
     ),
+    "drive_console": (
+        "Do this in {program}: {task}\n"
+        "Open it with console_create_session and look at its output; if `ready` is false, wait with"
+        " console_wait_for_output for what it shows when it takes input. In a shell run each command"
+        " with console_execute_command and the sessionId, and check exitCode. In any other program"
+        " type one step with console_send_input (keys with console_send_key), then call"
+        " console_wait_for_output with a pattern for what that step must bring about, and on a"
+        " full-screen program look at console_get_screen before the next step. When nothing comes,"
+        " look at the screen instead of typing again; ctrl+c interrupts. At the end leave the program"
+        " its own way, call console_stop_session, and report what was done and what it showed."
+    ),
 }
 
 
-def render(name: str, arguments: Mapping[str, str]) -> types.GetPromptResult:
+def offered_prompts(toolsets: Container[str]) -> Mapping[str, types.Prompt]:
+    """Return the prompts whose tools are offered."""
+    return {
+        name: prompt
+        for name, prompt in PROMPTS.items()
+        if ("sessions" if name in _OF_SESSIONS else "jobs") in toolsets
+    }
+
+
+def render(
+    offered: Mapping[str, types.Prompt], name: str, arguments: Mapping[str, str]
+) -> types.GetPromptResult:
     """Return a prompt, filled in. Raises MCPError for an unknown one or a missing argument."""
-    prompt = PROMPTS.get(name)
+    prompt = offered.get(name)
     if prompt is None:
-        raise MCPError(types.INVALID_PARAMS, f"no prompt {name!r}; there are {', '.join(PROMPTS)}")
+        raise MCPError(types.INVALID_PARAMS, f"no prompt {name!r}; there are {', '.join(offered)}")
     wanted = [argument.name for argument in prompt.arguments or []]
     missing = [each for each in wanted if each not in arguments]
     if missing:

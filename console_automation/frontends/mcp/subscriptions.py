@@ -1,4 +1,4 @@
-"""Telling clients that a job or its output has changed, so that they need not poll.
+"""Telling clients that a job, a session or what it prints has changed, so that they need not poll.
 
 Clients of the older era subscribe, those of the newer one listen. A cue says only that there is
 something new, never what: a client that is slow to read is told once of what changed many times, so
@@ -7,6 +7,7 @@ nobody's backlog grows beyond what they asked to hear of.
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import mcp_types as types
@@ -15,11 +16,12 @@ from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
 
+from console_automation.core.session import Session, SessionPhase
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
-from console_automation.engine.output import OutputQuery
+from console_automation.engine.output import OutputQuery, OutputReader
 from console_automation.errors import ConsoleAutomationError
-from console_automation.frontends.mcp.resources import parsed
+from console_automation.frontends.mcp.addresses import Address, parsed
 from console_automation.frontends.mcp.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -74,8 +76,9 @@ class Subscriptions:
         self._tasks = tasks
         self._outboxes: set[Outbox] = set()
         self._subscribers: dict[Connection, Outbox] = {}
-        self._followers: dict[str, asyncio.Task[None]] = {}
+        self._followers: dict[Address, asyncio.Task[None]] = {}
         engine.jobs.ledger.feed.listen(self._changed)
+        engine.consoles.listen(self._session_changed)
 
     def __len__(self) -> int:
         """Return how many clients want to be told of anything."""
@@ -158,46 +161,67 @@ class Subscriptions:
             raise MCPError(
                 types.INVALID_PARAMS, f"one client may subscribe to {_MOST_SUBSCRIPTIONS} resources"
             )
-        followed = [job_id for job_id, is_output in map(parsed, uris) if is_output]
+        followed = [address.owner for address in map(parsed, uris) if address.part]
         outbox.uris.update(uris)
-        for job_id in followed:
-            self._follow(job_id)
+        for owner in followed:
+            self._follow(owner)
 
     def _changed(self, change: Change) -> None:
         job_id = change.after.id
         self._tell(f"job://{job_id}")
+        if change.before is None:
+            self._tell_of_list()
         for outbox in self._outboxes:
-            if change.before is None and outbox.wants_list:
-                outbox.put(_LIST_CHANGED)
             if change.before is not None and job_id in outbox.task_ids:
                 outbox.put(_TASK, job_id)
+
+    def _session_changed(self, session: Session) -> None:
+        address = Address(scheme="session", id=session.id)
+        self._tell(address.uri)
+        if session.phase is SessionPhase.OPENING and len(session.sizes) == 1:
+            self._tell_of_list()
+        else:
+            self._tell(replace(address, part="screen").uri)  # it may have another size
+
+    def _tell_of_list(self) -> None:
+        for outbox in self._outboxes:
+            if outbox.wants_list:
+                outbox.put(_LIST_CHANGED)
 
     def _tell(self, uri: str) -> None:
         for outbox in self._outboxes:
             if uri in outbox.uris:
                 outbox.put(_UPDATED, uri)
 
-    def _follow(self, job_id: str) -> None:
-        """Watch a job's output for as long as somebody wants to hear of it and more may come."""
-        if job_id not in self._followers:
-            task = asyncio.create_task(self._follow_output(job_id))
-            self._followers[job_id] = task
-            task.add_done_callback(lambda _: self._followers.pop(job_id, None))
+    def _follow(self, owner: Address) -> None:
+        """Watch what a job or a session prints, as long as somebody wants to hear of it."""
+        if owner not in self._followers:
+            self._followers[owner] = asyncio.create_task(self._follow_output(owner))
 
-    async def _follow_output(self, job_id: str) -> None:
-        uri = f"job://{job_id}/output"
+    async def _follow_output(self, owner: Address) -> None:
+        try:
+            await self._tell_of_output(owner, [each.uri for each in owner.parts])
+        except ConsoleAutomationError as error:
+            log.info("the output of %s is not followed: %s", owner.id, error)
+        finally:
+            del self._followers[owner]
+
+    async def _tell_of_output(self, owner: Address, uris: list[str]) -> None:
+        """Tell of output until nobody wants to hear of it, or there will be none."""
+        engine = self._engine
+        reader: OutputReader[Any] = (
+            engine.output if owner.scheme == "job" else engine.session_output
+        )
         cursor = 0
         while True:
             query = OutputQuery(since=cursor, max_bytes=1, max_chunks=1, wait=30.0)
-            try:
-                read = await self._engine.output.read(job_id, query)
-            except ConsoleAutomationError as error:
-                log.info("the output of %s is not followed: %s", job_id, error)
-                return
+            read = await reader.read(owner.id, query)
             cursor = max(read.counts.last_sequence, read.page.next_since)
             if read.page.chunks:
-                self._tell(uri)
-            if read.printer.is_terminal or not any(uri in outbox.uris for outbox in self._outboxes):
+                for uri in uris:
+                    self._tell(uri)
+            is_wanted = any(not outbox.uris.isdisjoint(uris) for outbox in self._outboxes)
+            if read.printer.is_terminal or not is_wanted:
                 return
             await asyncio.sleep(_OUTPUT_PAUSE)
 
