@@ -113,8 +113,7 @@ class Executions:
             task.add_done_callback(lambda _: self._followers.pop(session.id, None))
 
     async def _follow_output(self, session: Session, tracker: Tracker) -> None:
-        execution = tracker.execution
-        while execution and not execution.settled.is_set():
+        while (execution := tracker.execution) and not execution.settled.is_set():
             if execution.is_over:
                 await self._settle(execution)
             elif not await self._news(session, tracker):
@@ -143,7 +142,8 @@ class Executions:
     async def resume(self, session: Session, command: SessionCommand) -> None:
         """Take up a command that was typed before the last restart.
 
-        One that has not begun by now may have been typed or not: its end is not known.
+        One that has not begun by now may have been typed or not: its end is not known. Where it
+        would have begun in output that is lost, it is followed to its end or to the next prompt.
         """
         tracker = Tracker(session.run_id, self._log, self._host)
         self._trackers[session.id] = tracker
@@ -153,7 +153,7 @@ class Executions:
             await self._settle(execution)
         elif session.is_terminal:
             await self.session_closed(session)
-        elif not execution.has_begun:
+        elif not execution.has_begun and not execution.has_gap:
             await self._settle(execution, exit_code=None)
         else:
             self._follow(session, tracker)

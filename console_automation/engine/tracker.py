@@ -36,6 +36,7 @@ class Execution:
     kept: int  #: bytes of output held at most
     output: bytearray = field(default_factory=bytearray)
     printed: int = 0
+    has_gap: bool = False  #: output is missing in which its beginning or its end may have been
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -94,6 +95,7 @@ class Tracker:
                 await asyncio.to_thread(self._catch_up)
 
     def _catch_up(self) -> None:
+        counts = self._host.progress(self._run_id)
         has_more = True
         while has_more:
             page = self._log.read(
@@ -106,9 +108,21 @@ class Tracker:
             for chunk in page.chunks:
                 self._take(chunk)
             self.cursor, has_more = max(self.cursor, page.next_since), page.has_more
+        if counts and counts.last_sequence > self.cursor:
+            self._skip(counts.last_sequence)  # printed, but the disk was full
+
+    def _skip(self, last: int) -> None:
+        """Note that what was printed up to a chunk is lost."""
+        execution = self.execution
+        if execution and not execution.is_over and last > execution.command.since:
+            execution.has_gap = True
+        self.cursor = last
 
     def _take(self, chunk: Chunk) -> None:
         """Note the marks of a chunk; none is ever cut in two by the end of one."""
+        if chunk.sequence > self.cursor + 1:
+            self._skip(chunk.sequence - 1)
+        self.cursor = chunk.sequence
         self.modes.feed(chunk.data)
         at = 0
         for mark in find_marks(chunk.data):
@@ -118,6 +132,10 @@ class Tracker:
             is_its_own = execution is not None and mark.command_id == execution.command.id
             if mark.kind is MarkKind.PROMPT:
                 self.at_prompt = self.has_prompted = True
+                if execution and execution.has_gap and not execution.is_over:
+                    execution.command = execution.command.ended(
+                        at=chunk.at, exit_code=None, until=chunk.sequence
+                    )
             elif mark.kind is MarkKind.BEGIN:
                 self.at_prompt = False
                 if execution and is_its_own and not execution.has_begun:

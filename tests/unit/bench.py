@@ -30,10 +30,10 @@ SIZE, OTHER_SIZE = TerminalSize(cols=80, rows=24), TerminalSize(cols=100, rows=3
 
 
 class Printed:
-    """An OutputLog of what the test says was printed."""
+    """An OutputLog of what the test says was printed; None stands for a chunk that is lost."""
 
     def __init__(self) -> None:
-        self.chunks: dict[str, list[bytes]] = {}
+        self.chunks: dict[str, list[bytes | None]] = {}
 
     def read(
         self, run_id: str, *, since: int, max_bytes: int, max_chunks: int, stream: str | None
@@ -41,7 +41,7 @@ class Printed:
         found = [
             Chunk(number, 5.0 + number, "stdout", data)
             for number, data in enumerate(self.chunks.get(run_id, ()), 1)
-            if number > since
+            if number > since and data is not None
         ]
         return Page(chunks=tuple(found), next_since=found[-1].sequence if found else since)
 
@@ -81,6 +81,12 @@ class Bench:
         """Open a session and return it once its program runs."""
         born = await self.manager.create(spec(text, **fields))
         return await self.manager.opened(born.id, timeout=PATIENCE)
+
+    def print_more(self, *chunks: bytes | None, run_id: str = "session-0001.1") -> None:
+        """Have a live run print, and those who wait for that know."""
+        self.printed.chunks[run_id] += chunks
+        news, self.host._news[run_id] = self.host._news[run_id], asyncio.Event()
+        news.set()
 
     async def closed(self, each: Session) -> Session:
         """Return a session once its end is stored."""

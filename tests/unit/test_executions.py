@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from console_automation.core.job import Cause
+from console_automation.core.job import Cause, OutputCounts
 from console_automation.core.session import (
     CommandStatus,
     Session,
@@ -17,9 +17,9 @@ from console_automation.errors import (
     Unavailable,
 )
 from tests.unit.bench import Bench, Make, NoObserver, break_store
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
-PROMPT = b"\x1b]133;A\x07$ "
+PROMPT = b"\x1b]133;A;bash\x07$ "
 ID = "0123456789abcdef"
 BEGIN, END = f"\x1b]133;C;{ID}\x07".encode(), f"\x1b]133;D;7;{ID}\x07".encode()
 
@@ -102,17 +102,24 @@ async def test_who_waits_for_a_command_is_told_of_its_end_though_that_cannot_be_
 # What was typed before a restart: what is printed by now, how the session is, and what is said of it.
 
 
-async def taken_up(make: Make, *chunks: bytes, over: bool = False) -> Bench:
+async def taken_up(
+    make: Make,
+    *chunks: bytes | None,
+    before: tuple[bytes | None, ...] = (PROMPT,),
+    since: int = 1,
+    over: bool = False,
+) -> Bench:
     """Return a bench opened on a session with a command whose end nobody has seen."""
     bench, each = await in_shell(make)
     await bench.manager.close()
     bench.host._observer = RunOwners(NoObserver())
-    typed = SessionCommand(id=ID, session_id=each.id, line="make", typed_at=2.0, since=1)
+    typed = SessionCommand(id=ID, session_id=each.id, line="make", typed_at=2.0, since=since)
     await bench.store.sessions.save_command(typed)
-    bench.printed.chunks[each.run_id] = [PROMPT, *chunks]
+    bench.printed.chunks[each.run_id] = [*before, *chunks]
     if over:
         bench.host.finish(each.run_id, code=3)
     await bench.open()
+    await bench.manager.executions.tracker(await bench.manager.get(each.id))
     return bench
 
 
@@ -154,6 +161,58 @@ async def test_a_command_that_still_runs_is_followed_to_its_end(make: Make) -> N
     assert known.status is CommandStatus.RUNNING
     with pytest.raises(Conflict, match=ID):
         await bench.manager.executions.execute(each, "make")
-    bench.printed.chunks[each.run_id].append(END + PROMPT)
-    bench.host._news[each.run_id].set()
+    bench.print_more(END + PROMPT)
+    assert (await bench.command(ID)).exit_code == 7
+
+
+# What is missing in the output: the oldest of a flood, or what a full disk did not take.
+
+
+async def test_a_command_whose_beginning_is_lost_is_followed_to_its_end(make: Make) -> None:
+    bench = await taken_up(make, None, None, b"the end of a flood")
+    [known] = await bench.store.sessions.commands("session-0001", limit=9)
+    assert known.status is CommandStatus.RUNNING
+    bench.print_more(b"and " + END + PROMPT)
+    assert (await bench.command(ID)).exit_code == 7
+
+
+async def test_a_command_whose_end_is_lost_has_an_unknown_end_once_the_shell_is_at_its_prompt(
+    make: Make,
+) -> None:
+    bench = await taken_up(make, BEGIN)
+    bench.print_more(None, b"more")
+    [known] = await bench.store.sessions.commands("session-0001", limit=9)
+    assert known.status is CommandStatus.RUNNING
+    bench.print_more(PROMPT)
+    known = await bench.command(ID)
+    assert (known.status, known.exit_code, known.until) == (CommandStatus.UNKNOWN, None, 5)
+    await bench.manager.executions.execute(await bench.manager.get("session-0001"), "make")
+
+
+async def test_what_was_lost_before_a_command_was_typed_does_not_matter_to_it(make: Make) -> None:
+    bench = await taken_up(make, BEGIN + b"out", before=(None, None, PROMPT), since=3)
+    bench.print_more(PROMPT)  # of a shell within the command
+    bench.print_more(END)
+    assert (await bench.command(ID)).exit_code == 7
+
+
+async def test_a_prompt_within_a_command_of_which_nothing_is_lost_does_not_end_it(
+    make: Make,
+) -> None:
+    bench = await taken_up(make, BEGIN, PROMPT, b"more", END)
+    assert (await bench.command(ID)).exit_code == 7
+
+
+async def test_output_that_the_disk_did_not_take_does_not_end_the_following(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await taken_up(make, BEGIN)
+    monkeypatch.setattr(
+        bench.host, "progress", lambda run_id: OutputCounts(bytes=99, last_sequence=6)
+    )
+    bench.print_more()
+    tracker = bench.manager.executions._trackers["session-0001"]
+    await until(lambda: tracker.cursor == 6)
+    monkeypatch.undo()
+    bench.print_more(None, None, None, None, END)
     assert (await bench.command(ID)).exit_code == 7
