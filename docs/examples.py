@@ -8,39 +8,95 @@ import asyncio
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from console_automation.app import App, open_app
 from console_automation.config import Settings
+from console_automation.operations.operation import Answer
+from console_automation.operations.table import OPERATIONS
 
 KEPT = Path(__file__).with_name("examples.json")
 
-#: What is called, in order. `@name` stands for the job that the call of that name started; the story
-#: goes on when its command runs. What still runs prints nothing, so that every answer can be foretold.
-STORY: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
-    ("failed", "console_execute_command", {"command": "echo hello; exit 3"}),
-    (
-        "long",
+
+class Step(NamedTuple):
+    """A call. `@name` in its arguments stands for the job or session that the call of that name started.
+
+    It is repeated until `until` holds of its result. `told` is whether the page may show it.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    name: str = ""
+    until: Callable[[Mapping[str, Any]], bool] = lambda view: True
+    told: bool = True
+
+
+#: What is called, in order; the story goes on when a job's command runs. What still runs prints
+#: nothing, so that every answer can be foretold.
+JOBS = (
+    Step("console_execute_command", {"command": "echo hello; exit 3"}, "failed"),
+    Step(
         "console_execute_async",
         {
             "command": "sleep 600",
             "options": {"name": "long", "timeout": 3_600_000, "tags": {"for": "the docs"}},
         },
+        "long",
     ),
-    ("", "console_get_job_status", {"jobId": "@failed"}),
-    ("", "console_get_job_output", {"jobId": "@failed", "options": {"tail": 5}}),
-    ("", "console_wait_for_jobs", {"jobIds": ["@failed", "@long"], "mode": "any"}),
-    ("", "console_cancel_job", {"jobId": "@long", "graceMs": 2000}),
-    ("again", "console_retry_job", {"jobId": "@long"}),
-    ("", "console_cancel_job", {"jobId": "@again"}),
-    ("fed", "console_execute_async", {"command": "cat", "options": {"keepStdin": True}}),
-    ("", "console_send_job_input", {"jobId": "@fed", "input": "one line\n", "eof": True}),
-    ("", "console_wait_for_jobs", {"jobIds": ["@fed"]}),
-    ("", "console_list_jobs", {"options": {"limit": 2}}),
-    ("", "console_get_job_metrics", {}),
-    ("", "console_cleanup_jobs", {"options": {"maxAge": 0, "keepCount": 1}}),
+    Step("console_get_job_status", {"jobId": "@failed"}),
+    Step("console_get_job_output", {"jobId": "@failed", "options": {"tail": 5}}),
+    Step("console_wait_for_jobs", {"jobIds": ["@failed", "@long"], "mode": "any"}),
+    Step("console_cancel_job", {"jobId": "@long", "graceMs": 2000}),
+    Step("console_retry_job", {"jobId": "@long"}, "again"),
+    Step("console_cancel_job", {"jobId": "@again"}),
+    Step("console_execute_async", {"command": "cat", "options": {"keepStdin": True}}, "fed"),
+    Step("console_send_job_input", {"jobId": "@fed", "input": "one line\n", "eof": True}),
+    Step("console_wait_for_jobs", {"jobIds": ["@fed"]}),
+    Step("console_list_jobs", {"options": {"limit": 2}}),
+    Step("console_get_job_metrics", {}),
+    Step("console_cleanup_jobs", {"options": {"maxAge": 0, "keepCount": 1}}),
+)
+
+_IN = {"sessionId": "@docs"}
+
+#: The same with a session. Its shell is sh, whose prompt no file of the machine changes.
+SESSION = (
+    Step(
+        "console_create_session",
+        {
+            "command": "sh",
+            "options": {
+                "name": "docs",
+                "cwd": "/tmp",
+                "environment": {"HOME": "/nonexistent", "PS1": "$ "},
+                "cols": 60,
+                "rows": 12,
+            },
+        },
+        "docs",
+    ),
+    Step("console_execute_command", {**_IN, "command": "cd /; unit=cm; false"}),
+    Step("console_execute_command", {**_IN, "command": 'echo "$PWD $unit $?"'}),
+    Step("console_get_session_state", _IN, until=lambda v: v["state"] == "idle", told=False),
+    Step(
+        "console_send_input",
+        {**_IN, "input": "clear; echo 'Say something.'; cat", "enter": True},
+    ),
+    Step("console_wait_for_output", {**_IN, "pattern": "^Say (\\w+)\\.$"}),
+    Step("console_send_input", {**_IN, "input": "something", "enter": True}),
+    Step("console_wait_for_output", {**_IN, "pattern": "^something$"}),
+    Step("console_get_session_state", _IN, until=lambda v: v["state"] == "waiting_for_input"),
+    Step("console_get_screen", _IN, until=lambda v: v["cursor"]["row"] == 3),
+    Step("console_send_key", {**_IN, "key": "ctrl+d"}),
+    Step("console_wait_for_output", {**_IN, "pattern": "^\\$ $"}),
+    Step("console_get_output", {**_IN, "options": {"grep": "^something"}}),
+    Step("console_resize_session", {**_IN, "cols": 100, "rows": 30}),
+    Step("console_list_sessions", {}),
+    Step("console_get_command_history", _IN),
+    Step("console_stop_session", _IN),
+    Step("console_cleanup_sessions", {}),
 )
 
 
@@ -55,27 +111,38 @@ async def play() -> list[dict[str, Any]]:
 async def _play(app: App) -> list[dict[str, Any]]:
     played: list[dict[str, Any]] = []
     started: dict[str, str] = {}
-    for name, tool, wanted in STORY:
-        arguments = _filled(wanted, started)
-        if "command" in arguments:
+    for step in (*JOBS, *SESSION):
+        arguments = _filled(step.arguments, started)
+        of_session = OPERATIONS[step.tool].toolset == "sessions" or "sessionId" in arguments
+        if "command" in arguments and not of_session:
             arguments.setdefault("options", {})["workingDirectory"] = "/tmp"
-        answer = await app.call(tool, **arguments)
-        if answer.is_error:
-            raise RuntimeError(f"{tool}: {answer.text}")
-        if name:
-            started[name] = str(answer.view["jobId"])
-            await _begun(app, started[name])
-        is_first = tool not in {each["tool"] for each in played}
+        answer = await _answer(app, step, arguments)
+        if step.name:
+            started[step.name] = str(answer.view["sessionId" if of_session else "jobId"])
+        if step.name and not of_session:
+            await _begun(app, started[step.name])
+        shown = {(each["tool"], each["session"]) for each in played if each["shown"]}
         played.append(
             {
-                "tool": tool,
-                "shown": is_first,
+                "tool": step.tool,
+                "session": of_session,
+                "shown": step.told and (step.tool, of_session) not in shown,
                 "arguments": arguments,
                 "text": answer.text,
                 "result": answer.view,
             }
         )
     return json.loads(json.dumps(played))  # type: ignore[no-any-return]
+
+
+async def _answer(app: App, step: Step, arguments: Mapping[str, Any]) -> Answer:
+    while True:
+        answer = await app.call(step.tool, **arguments)
+        if answer.is_error:
+            raise RuntimeError(f"{step.tool}: {answer.text}")
+        if step.until(answer.view):
+            return answer
+        await asyncio.sleep(0.01)
 
 
 def _filled(value: Any, started: Mapping[str, str]) -> Any:
@@ -98,28 +165,42 @@ async def _begun(app: App, job_id: str) -> None:
 _VOLATILE = frozenset(
     {"durationMs", "cpuSeconds", "maxRssBytes", "systemLoad", "averageExecutionTime", "p50", "p95"}
 )
+#: In how many pieces a terminal's output is read, and how it is numbered, is up to the moment.
+_OF_THE_MOMENT = frozenset(
+    {"since", "until", "nextSince", "chunks", "lastSequence", "sequenceNumber", "bytes"}
+)
 _PASSING = (
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? m?s\b"), "<duration>"),
+    (re.compile(r"\bsince=\d+"), "<since>"),
+    (re.compile(r"^\d+ chunks?(?=; all so far, it is open)"), "<chunks>"),
 )
+_IDS = re.compile(r"\b(job|session)-\w{26}\b|\b[0-9a-f]{16}\b")
 
 
 def settled(played: Any) -> Any:
     """Return a story without what differs from one time to the next: ids, times, durations."""
     ids: dict[str, str] = {}
 
-    def of(value: Any, key: str = "") -> Any:
-        if key in _VOLATILE and value is not None:
+    def of(value: Any, key: str = "", *, session: bool = False) -> Any:
+        if (key in _VOLATILE or (session and key in _OF_THE_MOMENT)) and value is not None:
             return 0
         if isinstance(value, dict):
-            return {name: of(each, name) for name, each in value.items() if name != "pid"}
+            inside = session or value.get("session") is True
+            shown = {name: each for name, each in value.items() if name != "pid"}
+            return {name: of(each, name, session=inside) for name, each in shown.items()}
         if isinstance(value, list):
-            return [of(each) for each in value]
+            if session and value and "sequenceNumber" in value[0]:
+                return of("".join(each["content"] for each in value), session=True)
+            return [of(each, session=session) for each in value]
         if isinstance(value, str):
-            text = re.sub(r"job-\w{26}", lambda m: ids.setdefault(m[0], f"job-{len(ids)}"), value)
+            text = _IDS.sub(
+                lambda m: ids.setdefault(m[0], f"{m[1] or 'command'}-{len(ids)}"), value
+            )
             for pattern, word in _PASSING:
                 text = pattern.sub(word, text)
-            return text
+            # The prompt may come a moment later than the news that the shell is at it.
+            return text.removesuffix("(no output)").rstrip("$ \n") if session else text
         return value
 
     return of(played)

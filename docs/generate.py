@@ -12,9 +12,12 @@ import sys
 import tempfile
 import tomllib
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from typing_extensions import is_typeddict
@@ -26,10 +29,10 @@ from console_automation.adapters.prometheus import Metrics
 from console_automation.adapters.state_directory import StateDirectory
 from console_automation.app import build_engine
 from console_automation.config import PREFIX, Settings
-from console_automation.core import job as core
+from console_automation.core import job, keys, session
 from console_automation.core.job import STATUS_OF, TERMINAL, Phase
 from console_automation.core.lifecycle import TRANSITIONS
-from console_automation.operations import views
+from console_automation.operations import session_views, views
 from console_automation.operations.table import OPERATIONS, Operation
 from docs import examples
 
@@ -69,16 +72,17 @@ def code(value: object) -> str:
 # -- tools -----------------------------------------------------------------------------------------
 
 
-def tools() -> str:
-    """Every operation: what it is for, what it takes, what it returns, and an example."""
-    return "\n".join(_tool(each) for each in OPERATIONS.values())
+def tools(toolset: str) -> str:
+    """The operations of a set: what each is for, what it takes, what it returns, and examples."""
+    return "\n".join(_tool(each) for each in OPERATIONS.values() if each.toolset == toolset)
 
 
-def tool_index() -> str:
-    """The operations in one table."""
+def tool_index(toolset: str) -> str:
+    """The operations of a set in one table."""
+    offered = [each for each in OPERATIONS.values() if each.toolset == toolset]
     return table(
         ("tool", "what it does", "hints"),
-        [(f"[`{o.name}`](#{o.name})", o.title, _hints(o)) for o in OPERATIONS.values()],
+        [(f"[`{o.name}`](#{o.name})", o.title, _hints(o)) for o in offered],
     )
 
 
@@ -148,10 +152,10 @@ def _bounds(node: Schema) -> str:
     return ""
 
 
-def results() -> str:
-    """The shape of every result, field by field."""
-    shapes = [each for each in vars(views).values() if is_typeddict(each)]
-    return "\n".join(_result(shape) for shape in shapes)
+def results(module: ModuleType) -> str:
+    """The shapes of the results that a module defines, field by field."""
+    shapes = [each for each in vars(module).values() if is_typeddict(each)]
+    return "\n".join(_result(each) for each in shapes if each.__module__ == module.__name__)
 
 
 def _result(shape: type) -> str:
@@ -196,28 +200,22 @@ def _example(example: Mapping[str, Any]) -> str:
 # -- words -----------------------------------------------------------------------------------------
 
 
-def _sentences(name: str) -> dict[str, str]:
-    """Return what the source says of each member of an enum of `core.job`, in its comments."""
-    source = Path(core.__file__).read_text("utf-8")
-    body = source.partition(f"class {name}(")[2].partition("\nclass ")[0]
+def _sentences(kind: type[StrEnum]) -> dict[str, str]:
+    """Return what the source says of each member of an enum, in its comments."""
+    source = Path(str(sys.modules[kind.__module__].__file__)).read_text("utf-8")
+    body = source.partition(f"class {kind.__name__}(")[2].partition("\nclass ")[0]
     return dict(re.findall(r'= "(\w+)"  #: (.+)', body))
 
 
-def statuses() -> str:
-    """The statuses of a job."""
-    said = _sentences("Status")
-    return table(("status", "meaning"), [(f"`{s}`", said[s] + ".") for s in core.Status])
-
-
-def reasons() -> str:
-    """Why a job has its terminal status."""
-    said = _sentences("Reason")
-    return table(("reason", "meaning"), [(f"`{r}`", said[r] + ".") for r in core.Reason])
+def members(head: str, kind: type[StrEnum]) -> str:
+    """The members of an enum and what they mean."""
+    said = _sentences(kind)
+    return table((head, "meaning"), [(f"`{each}`", said[each] + ".") for each in kind])
 
 
 def phases() -> str:
     """The phases of a job, finer than its status."""
-    said = _sentences("Phase")
+    said = _sentences(Phase)
     rows = [(f"`{p}`", f"`{STATUS_OF[p]}`", said.get(p, "it is over")) for p in Phase]
     return table(("phase", "status", "meaning"), rows)
 
@@ -231,10 +229,40 @@ def lifecycle() -> str:
     for (phase, event), targets in TRANSITIONS.items():
         for target in targets:
             arrows.setdefault((phase.value, target.value), []).append(event.__name__)
+    return _diagram(arrows, [phase for phase in Phase if phase in TERMINAL])
+
+
+def session_lifecycle() -> str:
+    """The state diagram of a session, drawn from its transition table."""
+    arrows: dict[tuple[str, str], list[str]] = {("[*]", "opening"): ["created"]}
+    for (phase, event), target in session.TRANSITIONS.items():
+        arrows.setdefault((phase.value, target.value), []).append(event.__name__)
+    return _diagram(arrows, [session.CLOSED])
+
+
+def _diagram(arrows: Mapping[tuple[str, str], list[str]], last: Sequence[StrEnum]) -> str:
     lines = ["stateDiagram-v2"]
     lines += [f"    {a} --> {b}: {', '.join(events)}" for (a, b), events in arrows.items()]
-    lines += [f"    {phase} --> [*]" for phase in Phase if phase in TERMINAL]
+    lines += [f"    {phase} --> [*]" for phase in last]
     return fenced("\n".join(lines), "mermaid")
+
+
+def key_table() -> str:
+    """The names of the keys and what they send, with and without application cursor mode."""
+    rows = []
+    for name in keys.NAMES:
+        if not name.startswith("ctrl+"):
+            plain, application = (
+                keys.encode_key(name, application_cursor=mode) for mode in (False, True)
+            )
+            sent = [_bytes(plain)] + ([_bytes(application)] if application != plain else [])
+            rows.append((f"`{name}`", " or ".join(sent)))
+    return table(("key", "sends"), rows)
+
+
+def _bytes(text: str) -> str:
+    shown = "".join("ESC " if c == "\x1b" else c if c > " " else f"0x{ord(c):02x}" for c in text)
+    return f"`{shown.replace(chr(0x7F), '0x7f').strip() or ' '}`"
 
 
 # -- settings, metrics, errors ----------------------------------------------------------------------
@@ -286,13 +314,21 @@ def error_tree() -> str:
 
 
 SECTIONS: Mapping[str, Callable[[], str]] = {
-    "tools": tools,
-    "tool-index": tool_index,
-    "results": results,
-    "statuses": statuses,
-    "reasons": reasons,
+    "job-tool-index": partial(tool_index, "jobs"),
+    "session-tool-index": partial(tool_index, "sessions"),
+    "job-tools": partial(tools, "jobs"),
+    "session-tools": partial(tools, "sessions"),
+    "job-results": partial(results, views),
+    "session-results": partial(results, session_views),
+    "statuses": partial(members, "status", job.Status),
+    "reasons": partial(members, "reason", job.Reason),
     "phases": phases,
     "lifecycle": lifecycle,
+    "session-phases": partial(members, "status", session.SessionPhase),
+    "closings": partial(members, "closing", session.Closing),
+    "command-statuses": partial(members, "status", session.CommandStatus),
+    "session-lifecycle": session_lifecycle,
+    "keys": key_table,
     "settings": settings,
     "metrics": metrics,
     "errors": error_tree,
