@@ -14,7 +14,7 @@ LONGEST_MARK = 64  #: bytes; whoever cuts a stream keeps that much of its end un
 class MarkKind(StrEnum):
     """What a shell tells with a mark."""
 
-    PROMPT = "A"  #: a primary prompt is shown, the shell waits for a command
+    PROMPT = "A"  #: a shell of this kind shows its prompt and waits for a command
     BEGIN = "C"  #: a command begins; without an id it was typed by hand
     END = "D"  #: the command with this id has ended
 
@@ -26,12 +26,13 @@ class Mark:
     kind: MarkKind
     command_id: str | None = None
     exit_code: int | None = None
+    shell: str | None = None  #: of a prompt: the kind of shell that shows it
     start: int
     end: int
 
 
 _MARK = re.compile(
-    rb"\x1b\]133;(?:(A)|(C)(?:;([0-9a-f]{16}))?|(D);(-?[0-9]{1,10});([0-9a-f]{16}))\x07"
+    rb"\x1b\]133;(?:A;(bash|zsh|sh|fish)|(C)(?:;([0-9a-f]{16}))?|(D);(-?[0-9]{1,10});([0-9a-f]{16}))\x07"
 )
 
 
@@ -51,6 +52,7 @@ def _mark(found: re.Match[bytes]) -> Mark:
         kind=kind,
         command_id=command_id.decode("ascii") if command_id else None,
         exit_code=int(code) if code else None,
+        shell=prompt.decode("ascii") if prompt else None,
         start=found.start(),
         end=found.end(),
     )

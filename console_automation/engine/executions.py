@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 
 from console_automation.config import Settings
 from console_automation.core.session import Closing, Session, SessionCommand
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 _CLEAR_LINE = "\x15"  # ctrl+u: what somebody left half typed is not part of the command
 _PROMPT_SECONDS = 2.0
 _SHOWN = 60
+Listener = Callable[[SessionCommand], None]
 
 
 class Executions:
@@ -39,6 +41,11 @@ class Executions:
         self._trackers: dict[str, Tracker] = {}
         self._typing: set[str] = set()
         self._followers: dict[str, asyncio.Task[None]] = {}
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Have the end of every command told, once."""
+        self._listeners.append(listener)
 
     def close(self) -> None:
         """Follow nothing any more."""
@@ -186,12 +193,21 @@ class Executions:
             await asyncio.shield(self._store.save_command(execution.command))
         except ConsoleAutomationError as error:
             log.error("the end of command %s was not saved: %s", execution.command.id, error)
-        execution.settled.set()
+        if not execution.settled.is_set():
+            execution.settled.set()
+            self._tell(execution.command)
+
+    def _tell(self, command: SessionCommand) -> None:
+        for listener in self._listeners:
+            try:
+                listener(command)
+            except Exception:
+                log.exception("a listener failed for command %s", command.id)
 
 
 def _kind(session: Session, tracker: Tracker) -> ShellKind:
     """Return how to type into the session. Raises Conflict when nothing can be typed now."""
-    kind = session.spec.shell or (ShellKind(tracker.shell) if tracker.shell else None)
+    kind = ShellKind(tracker.shell) if tracker.shell else session.spec.shell
     if kind is None and session.spec.host is None:
         raise Conflict(
             f"Session {session.id} runs {one_line(session.spec.command.line, _SHOWN)}, which is no"

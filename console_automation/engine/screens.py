@@ -25,10 +25,11 @@ _KEPT = 16  #: screens kept for whoever looks again
 class _Drawn:
     """A screen and how far in the output it is."""
 
-    def __init__(self, emulator: Emulator, cursor: int, size: TerminalSize) -> None:
+    def __init__(self, emulator: Emulator, size: TerminalSize) -> None:
         self.emulator = emulator
-        self.cursor = cursor
         self.size = size
+        self.cursor = 0
+        self.printed = 0  #: bytes of output in all when it was drawn
 
     def take(self, chunk: Chunk, size: TerminalSize) -> None:
         self.fit(size)
@@ -71,11 +72,13 @@ class Screens:
 
     def _draw(self, session: Session, counts: OutputCounts) -> _Drawn:
         drawn = self._drawn.get(session.id)
-        if drawn is None or counts.last_sequence - drawn.cursor > _DRAWN_BYTES // 64:
-            return self._anew(session)
-        for chunk in self._chunks(session, drawn.cursor):
-            drawn.take(chunk, size_at(session, chunk.at))
+        if drawn is None or counts.bytes - drawn.printed > _DRAWN_BYTES:
+            drawn = self._anew(session)
+        else:
+            for chunk in self._chunks(session, drawn.cursor):
+                drawn.take(chunk, size_at(session, chunk.at))
         drawn.fit(session.size)
+        drawn.printed = counts.bytes
         return drawn
 
     def _anew(self, session: Session) -> _Drawn:
@@ -94,11 +97,10 @@ class Screens:
                     modes.resized()
                 modes.feed(old.data)
         size = size_at(session, tail[0].at) if tail else session.size
-        drawn = _Drawn(self._emulator(size.cols, size.rows), 0, size)
+        drawn = _Drawn(self._emulator(size.cols, size.rows), size)
         drawn.emulator.feed(modes.preamble())
         for chunk in tail:
             drawn.take(chunk, size_at(session, chunk.at))
-        drawn.fit(session.size)
         return drawn
 
     def _chunks(self, session: Session, since: int) -> Iterator[Chunk]:

@@ -136,6 +136,7 @@ class Tracker:
                     execution.command = execution.command.ended(
                         at=chunk.at, exit_code=None, until=chunk.sequence
                     )
+                self.shell = mark.shell
             elif mark.kind is MarkKind.BEGIN:
                 self.at_prompt = False
                 if execution and is_its_own and not execution.has_begun:

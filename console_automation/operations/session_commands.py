@@ -29,7 +29,9 @@ async def execute_in_session(
     """Type a command into a session's shell and wait for its end."""
     session = await engine.consoles.get_live(session_id)
     settings, options = engine.settings, request.options
-    line = _line(session, request)
+    tracker = await engine.consoles.executions.tracker(session)
+    kind = ShellKind(tracker.shell or session.spec.shell or ShellKind.SH)
+    line = _line(session, request, kind)
     execution = await engine.consoles.executions.execute(session, line)
     typed = Typed(since=execution.command.since, text="", marked=True)
     engine.consoles.note_input(session.id, typed)
@@ -44,7 +46,7 @@ async def execute_in_session(
     session = await engine.consoles.get(session.id)
     result = _result(session, execution, time.monotonic() - began)
     if result["status"] == "running":
-        tracker = await engine.consoles.executions.tracker(session)
+        result["nextSince"] = tracker.cursor
         result["fullScreen"] = tracker.modes.alternate_screen
     return result
 
@@ -70,10 +72,9 @@ def _result(session: Session, execution: Execution, waited: float) -> CommandRes
     return result
 
 
-def _line(session: Session, request: ask.ExecuteCommand) -> str:
+def _line(session: Session, request: ask.ExecuteCommand, kind: ShellKind) -> str:
     """Return what the shell is to execute. Raises BadRequest."""
     options = request.options
-    kind = session.spec.shell or ShellKind.SH
     for name in _NOT_IN_A_SESSION:
         if getattr(options, name) is not None:
             raise BadRequest(

@@ -110,7 +110,7 @@ async def _type(
     since = engine.session_output.counts(session).last_sequence
     accepted = await engine.consoles.send(session.id, text)
     submits = text.endswith("\r") and tracker.at_prompt
-    marked = submits and session.spec.shell is not ShellKind.SH  # which marks no typed commands
+    marked = submits and tracker.shell != ShellKind.SH  # which marks no commands typed by hand
     engine.consoles.note_input(session.id, Typed(since=since, text=said, marked=marked))
     return {"success": True, "sessionId": session.id, "accepted": accepted, "since": since}
 

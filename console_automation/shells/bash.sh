@@ -5,7 +5,7 @@
 
 __console_id=
 __console_status=0
-__console_shown=$'\e]133;A\a'
+__console_shown=$'\e]133;A;bash\a'
 __console_report=${CONSOLE_AUTOMATION_REPORT-}
 __console_first='{ __console_prompt && \:; } 2>/dev/null'
 __console_last='{ __console_ready; } 3>&2 2>/dev/null'
@@ -60,10 +60,10 @@ __console_prompt() {
 # Last of the prompt commands: the user's may have made a new PS1. The mark stands in the prompt because
 # that is written when the terminal is ready for typing, and in a variable because PS1 may be exported.
 __console_ready() {
-  \builtin local mark='\[\e]133;A\a\]'
+  \builtin local mark='\[\e]133;A;bash\a\]'
   if \builtin shopt -q promptvars; then mark='\[${__console_shown-}\]'; fi
   if [[ ${PS1-} != *"$mark"* ]] && \builtin printf -v PS1 %s "${PS1-}"; then PS1=$mark$PS1; fi
-  if [[ ! -t 3 ]]; then __console_mark A; fi
+  if [[ ! -t 3 ]]; then __console_mark 'A;bash'; fi
 }
 
 # Put the hooks around the user's prompt commands, unless they are there. One that is readonly stays.

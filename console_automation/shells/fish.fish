@@ -50,7 +50,7 @@ end
 function __console_prompt --on-event fish_prompt
     set -l last $status
     __console_finish $last
-    __console_mark A
+    __console_mark 'A;fish'
     return $last
 end
 

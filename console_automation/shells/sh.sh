@@ -63,7 +63,7 @@ __console_tell() {
 __console_prompt() {
   __console_status=$1
   __console_finish
-  __console_mark A || :
+  __console_mark 'A;sh' || :
   return "$__console_status"
 }
 

@@ -37,8 +37,8 @@ async def ask(app: App, tool: str, **arguments: Any) -> dict[str, Any]:
     return dict(answer.view)
 
 
-async def opened(app: App, sshd: Sshd, shell: str = "sh", **fields: Any) -> str:
-    options = {"shell": shell, "ssh": target(sshd, **fields)}
+async def opened(app: App, sshd: Sshd, shell: str | None = "sh", **fields: Any) -> str:
+    options = {"ssh": target(sshd, **fields)} | ({"shell": shell} if shell else {})
     created = await ask(app, "console_create_session", options=options)
     return str(created["sessionId"])
 
@@ -51,9 +51,9 @@ async def closed(app: App, session: str) -> dict[str, Any]:
     return await until(is_closed)
 
 
-@pytest.mark.parametrize("shell", ["sh", "bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", [None, "sh", "bash", "zsh", "fish"])
 async def test_commands_are_executed_there_with_their_own_exit_codes(
-    app: App, sshd: Sshd, shell: str
+    app: App, sshd: Sshd, shell: str | None
 ) -> None:
     session = await opened(app, sshd, shell)
     for command, code, output in (("cd /usr", 0, ""), ("pwd; false", 1, "/usr\n")):

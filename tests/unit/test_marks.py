@@ -10,7 +10,7 @@ ID = "0123456789abcdef"
 
 ids = st.text("0123456789abcdef", min_size=16, max_size=16)
 written = st.one_of(
-    st.just((MarkKind.PROMPT, None, None)),
+    st.just((MarkKind.PROMPT, "zsh", None)),
     st.tuples(st.just(MarkKind.BEGIN), st.none() | ids, st.none()),
     st.tuples(st.just(MarkKind.END), ids, st.integers(0, 255)),
 )
@@ -31,7 +31,10 @@ def test_every_mark_is_found_where_it_stands(parts: list[tuple[bytes, tuple]], r
         start = len(data) + len(before)
         data += before + mark
         place = {"start": start, "end": len(data)}
-        expected.append(Mark(kind=kind, command_id=command_id, exit_code=code, **place))
+        if kind is MarkKind.PROMPT:
+            expected.append(Mark(kind=kind, shell=command_id, **place))
+        else:
+            expected.append(Mark(kind=kind, command_id=command_id, exit_code=code, **place))
     assert find_marks(data + rest) == expected
 
 
@@ -54,9 +57,11 @@ def test_any_bytes_are_searched_without_an_error(data: bytes) -> None:
         "\x1b]133;B\x07",
         "\x1b]133;C;cmdline_url=ls\x07",
         "\x1b]133;C;" + ID,
-        "133;A\x07",
+        "133;A;sh\x07",
+        "\x1b]133;A\x07",
+        "\x1b]133;A;ksh\x07",
     ],
 )
 def test_what_only_looks_like_a_mark_is_none(other: str) -> None:
     assert find_marks(other.encode()) == []
-    assert len(find_marks(other.encode() + b"\x1b]133;A\x07")) == 1
+    assert len(find_marks(other.encode() + b"\x1b]133;A;sh\x07")) == 1

@@ -86,7 +86,7 @@ __console_prompt() {
   \builtin emulate -L zsh
   __console_finish
   __console_attach
-  if [[ ! -o zle ]]; then __console_mark A; fi
+  if [[ ! -o zle ]]; then __console_mark 'A;zsh'; fi
 }
 
 # What was typed by hand; what was typed by us has a mark of its own.
@@ -111,7 +111,7 @@ __console_attach() {
 
 __console_start() {
   if [[ -n $__console_line_init ]]; then \builtin zle $__console_line_init -- "$@"; fi
-  if [[ $CONTEXT == start ]]; then { __console_mark A } 2>/dev/null; fi
+  if [[ $CONTEXT == start ]]; then { __console_mark 'A;zsh' } 2>/dev/null; fi
   \builtin return 0
 }
 
