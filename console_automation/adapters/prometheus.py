@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from console_automation.core import lifecycle
 from console_automation.core.job import Exit, Job, Status
+from console_automation.core.session import Session, SessionCommand, SessionPhase
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
 
@@ -53,10 +54,19 @@ class Metrics:
         self._commit = self._histogram(
             "store_commit_seconds", "Duration of a commit of the store.", _COMMIT_BUCKETS
         )
+        self._opened = self._counter("sessions_opened", "Sessions opened.")
+        self._closed = self._counter(
+            "sessions_closed", "Sessions that were closed, by why.", "closing"
+        )
+        self._commands = self._counter(
+            "session_commands", "Commands in sessions that have ended.", "status"
+        )
         self.registry.register(_Now(engine))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         engine.jobs.ledger.feed.listen(self._changed)
+        engine.consoles.listen(self._session_changed)
+        engine.consoles.executions.listen(self._command_ended)
 
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
@@ -95,6 +105,15 @@ class Metrics:
         for left in exit.leftovers:
             self._leftovers.labels("ended" if left.ended else "alive").inc()
 
+    def _session_changed(self, session: Session) -> None:
+        if session.closing is not None:
+            self._closed.labels(session.closing.value).inc()
+        elif session.phase is SessionPhase.OPENING and len(session.sizes) == 1:
+            self._opened.inc()
+
+    def _command_ended(self, command: SessionCommand) -> None:
+        self._commands.labels(command.status.value).inc()
+
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"{_PREFIX}_{name}", help, labels, registry=self.registry)
 
@@ -126,6 +145,7 @@ class _Now(Collector):
                 "Breakdowns of the launcher since the start.",
                 jobs.observer.failures,
             ),
+            "sessions_open": ("Sessions that are not closed.", len(self._engine.consoles.live)),
         }
         for name, (help, value) in gauges.items():
             yield GaugeMetricFamily(f"{_PREFIX}_{name}", help, value=value)

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from console_automation.core.job import Reason, Status
+from console_automation.core.session import Closing, CommandStatus
 from tests.integration.servers import PROGRAM, Server, environment, serving
 from tests.waiting import until_now
 
@@ -35,9 +36,14 @@ DOCUMENTED: dict[str, set[str]] = {
     "slots": set(),
     "shim_failures": set(),
     "shims": {"state"},
+    "sessions_open": set(),
+    "sessions_opened_total": set(),
+    "sessions_closed_total": {"closing"},
+    "session_commands_total": {"status"},
 }
 LABELS = {
-    "status": {status.value for status in Status},
+    "status": {status.value for status in (*Status, *CommandStatus)},
+    "closing": {closing.value for closing in Closing},
     "reason": {reason.value for reason in Reason} | {""},
     "outcome": {Reason.LOST.value, Reason.REBOOT.value, "not_started"},
     "fate": {"ended", "alive"},
@@ -138,6 +144,56 @@ def test_what_jobs_did_is_counted_exactly(own: Server) -> None:
     assert on_record == own.totals()
 
 
+def closed(server: Server, session_id: str) -> None:
+    """Return when a session is closed."""
+    state = "console_get_session_state"
+    until_now(lambda: server.call(state, sessionId=session_id)["state"] == "closed", session_id)
+
+
+def execute(server: Server, session_id: str, command: str) -> None:
+    """Have a command executed in a session, and return when its end is known."""
+    typed = server.call("console_execute_command", command=command, sessionId=session_id)
+    history = "console_get_command_history"
+
+    def is_over() -> bool:
+        listed = server.call(history, sessionId=session_id)["commands"]
+        latest = next(each for each in listed if each["commandId"] == typed["commandId"])
+        return bool(latest["status"] != "running")
+
+    until_now(is_over, command)
+
+
+def test_what_sessions_did_is_counted_exactly(own: Server) -> None:
+    before = samples(scraped(own))
+    create, stop = "console_create_session", "console_stop_session"
+    ids = [own.call(create, command="/bin/bash")["sessionId"] for _ in range(3)]
+    assert value(own, "sessions_open") == 3
+    for command in ("true", "true", "false"):
+        execute(own, ids[0], command)
+    own.call("console_resize_session", sessionId=ids[0], cols=90, rows=20)
+    execute(own, ids[1], "exec kill -9 $$")
+    execute(own, ids[2], "exit 3")
+    for session_id in ids[1:]:
+        closed(own, session_id)
+    for _ in range(2):
+        own.call(stop, sessionId=ids[0], force=True)
+    own.call(create, command="x" * 300)  # refused: no session
+    after = samples(scraped(own))
+
+    def grown(name: str, **labels: str) -> float:
+        key = (name, frozenset(labels.items()))
+        return after.get(key, 0.0) - before.get(key, 0.0)
+
+    assert after["sessions_open", frozenset()] == 0
+    assert grown("sessions_opened_total") == 3
+    assert grown("sessions_closed_total", closing="exited") == 2
+    assert grown("sessions_closed_total", closing="stopped") == 1
+    ended = {"completed": 2, "failed": 2, "unknown": 1}
+    for status, count in ended.items():
+        assert grown("session_commands_total", status=status) == count, status
+    assert sum(after[key] for key in after if key[0] == "sessions_closed_total") == 3
+
+
 def labels_are_bounded(text: str) -> None:
     """Every label has one of the values that are known beforehand."""
     for name, labels in samples(text):
@@ -154,7 +210,8 @@ def test_the_names_and_labels_are_the_documented_ones(own: Server) -> None:
         if not name.endswith(("_bucket", "_sum", "_created")):
             found.setdefault(name, set()).update(label for label, _ in labels)
     assert {name: labels for name, labels in DOCUMENTED.items() if name in found} == found
-    assert set(DOCUMENTED) - set(found) <= {"runs_recovered_total"}
+    of_sessions = {"sessions_closed_total", "session_commands_total"}
+    assert set(DOCUMENTED) - set(found) <= {"runs_recovered_total", *of_sessions}
 
 
 def test_the_command_line_prints_the_same_names(own: Server) -> None:
