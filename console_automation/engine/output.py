@@ -267,8 +267,8 @@ def _with(page: Page, chunks: Iterable[Chunk], cursor: int) -> Page:
 
 
 def _matcher(query: OutputQuery) -> Callable[[str], bool] | None:
-    """Return the pattern as a test of a line."""
+    """Return the pattern as a test of a line; what a terminal puts before its end is no part of it."""
     if query.grep is None:
         return None
     pattern = compile_pattern(query.grep, field="options.grep", ignore_case=query.ignore_case)
-    return lambda text: pattern.search(text) is not None
+    return lambda text: pattern.search(text.rstrip("\r")) is not None

@@ -71,7 +71,7 @@ async def test_a_password_prompt_is_answered_and_the_password_not_shown(
 ) -> None:
     session = await console(shell)
     result = await session.start(PASSWORD[shell], options=AT_ONCE)
-    await session.sees("^Password: $", since=result["nextSince"])
+    await session.sees("^Password: $")
     await session.becomes("waiting_for_input")
     await session.type("correct horse")
     assert (await session.ended(result["commandId"]))["exitCode"] == 0
