@@ -43,6 +43,7 @@ _ORDERED = (
 )
 _REPORT = "CONSOLE_AUTOMATION_REPORT"
 _ANSWER_SECONDS = 5.0
+_DIALLING_SECONDS = 0.01
 _LONGEST_PAUSE = 1.0
 _SPARE = 2  #: idle shims kept ahead of need
 _SIGTERM = 15
@@ -201,9 +202,7 @@ class ShimHost:
 
     async def _ask(self, run_id: str, message: protocol.Message) -> int:
         """Have the run's shim do something, and return what it answers."""
-        line = self._live.get(run_id)
-        if line is None:
-            raise Unavailable("It is just starting; try again in a moment.")
+        line = await self._line_to(run_id)
         self._ticket += 1
         ticket = self._ticket
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -215,6 +214,16 @@ class ShimHost:
             raise Unavailable("Its supervisor does not answer; try again.") from None
         finally:
             self._tickets.pop(ticket, None)
+
+    async def _line_to(self, run_id: str) -> ShimLine:
+        """Return the line to a run's shim, which after a restart is about to dial in."""
+        limit = asyncio.get_running_loop().time() + _ANSWER_SECONDS
+        while (line := self._live.get(run_id)) is None:
+            is_to_come = run_id in self._orphans or self._order_of(run_id)
+            if not is_to_come or asyncio.get_running_loop().time() > limit:
+                raise Unavailable("It is just starting; try again in a moment.")
+            await asyncio.sleep(_DIALLING_SECONDS)
+        return line
 
     async def wait_for_output(self, run_id: str, *, after: int) -> None:
         """Return when there is output beyond a sequence number, or the run is over."""

@@ -100,6 +100,7 @@ class Executions:
         try:
             await self._host.send_input(session.run_id, _CLEAR_LINE + text, eof=False)
         except ConsoleAutomationError:
+            tracker.at_prompt = True  # should it have been typed all the same, its mark says so
             await self._settle(execution, exit_code=None)
             raise
         self._follow(session, tracker)

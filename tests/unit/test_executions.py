@@ -47,6 +47,23 @@ async def test_a_command_is_on_record_before_it_is_typed(
     assert f"__console_begin {known.id}" in bench.host.typed[each.run_id][0]
 
 
+async def test_a_command_that_could_not_be_typed_is_in_nobodys_way(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, each = await in_shell(make)
+
+    async def fails(run_id: str, text: str, *, eof: bool) -> int:
+        raise Unavailable("no answer")
+
+    with monkeypatch.context() as silent:
+        silent.setattr(bench.host, "send_input", fails)
+        with pytest.raises(Unavailable):
+            await bench.manager.executions.execute(each, "make")
+    [known] = await bench.store.sessions.commands(each.id, limit=9)
+    assert known.status is CommandStatus.UNKNOWN
+    await bench.manager.executions.execute(each, "make")
+
+
 async def test_a_command_is_refused_while_another_runs(make: Make) -> None:
     bench, each = await in_shell(make)
     answers = await asyncio.gather(

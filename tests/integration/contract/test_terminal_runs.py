@@ -12,6 +12,7 @@ import pytest
 
 import console_automation
 from console_automation.core.job import Cause, Command, Exit, OutputCounts, TerminalSize
+from console_automation.errors import Unavailable
 from console_automation.shim import wiring
 from tests.builders import command, script
 from tests.integration.contract.test_run_host import ShimStage, pages
@@ -289,6 +290,20 @@ async def test_those_who_wait_for_later_output_are_not_woken_by_earlier_output(
     await asyncio.wait_for(late, PATIENCE)
     counts = stage.host.progress(RUN)
     assert counts and counts.last_sequence > 3
+
+
+async def test_who_asks_before_a_shim_has_dialled_the_next_daemon_is_answered_when_it_has(
+    stage: ShimStage,
+) -> None:
+    start(stage, "echo on; read a; exit $a")
+    await shown(stage, "on\r\n")
+    await stage.reopen()
+    stage.host.adopt(RUN)
+    await stage.host.resize(RUN, TerminalSize(cols=66, rows=22))
+    assert await stage.host.send_input(RUN, "6\r", eof=False) == 2
+    assert (await stage.ended(RUN)).code == 6
+    with pytest.raises(Unavailable):
+        await stage.host.send_input("job-0.1", "x", eof=False)
 
 
 async def test_a_terminal_is_as_it_was_for_the_next_daemon(stage: ShimStage) -> None:
