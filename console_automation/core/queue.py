@@ -67,7 +67,11 @@ class ReadyQueue:
         place = _Place(-priority, job_id, session_id)
         self._places[job_id] = place
         self._waiting.add(place)
-        self._change_session(session_id, add=place)
+        places = self._sessions.get(session_id)
+        if places and places[0] < place:
+            places.add(place)  # the session's head stays the same
+        else:
+            self._change_session(session_id, add=place)
 
     def remove(self, job_id: str) -> None:
         """Forget a waiting job; one that does not wait is no error."""

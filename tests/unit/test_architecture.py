@@ -35,6 +35,7 @@ HOMES = {
     "psutil": ("adapters/machine.py",),
     "pyte": ("adapters/grid.py",),
     "re2": ("engine/patterns.py",),
+    "pydantic_core": ("adapters/sqlite/rows.py",),
     "pydantic": ("operations/", "frontends/mcp/", "app.py"),
     "starlette": ("frontends/http.py",),
     "uvicorn": ("frontends/http.py",),

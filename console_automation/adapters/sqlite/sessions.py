@@ -1,12 +1,11 @@
 """The SessionStore over SQLite: sessions and the commands typed into them, and their rows."""
 
-import json
 import sqlite3
 from asyncio import Future
 from typing import Any
 
 from console_automation.adapters.sqlite.database import Database
-from console_automation.adapters.sqlite.rows import dump
+from console_automation.adapters.sqlite.rows import dump, load
 from console_automation.core.codec import (
     command_from_plain,
     command_to_plain,
@@ -118,7 +117,7 @@ def _row(session: Session) -> dict[str, Any]:
 
 
 def _session(row: sqlite3.Row) -> Session:
-    spec, state = json.loads(row["spec"]), json.loads(row["state"])
+    spec, state = load(row["spec"]), load(row["state"])
     printed, dropped, last = state["output"]
     return Session(
         id=row["id"],
@@ -172,5 +171,5 @@ def _command(row: sqlite3.Row) -> SessionCommand:
         line=row["line"],
         typed_at=row["typed_at"],
         status=CommandStatus(row["status"]),
-        **json.loads(row["state"]),
+        **load(row["state"]),
     )
