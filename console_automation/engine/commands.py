@@ -52,21 +52,19 @@ def resolve(
     return find_program(program, cwd=cwd, path=environment.get("PATH")), argv, by_shell
 
 
-def check_directory(cwd: str) -> None:
+def check_directory(cwd: str, *, field: str = "options.workingDirectory") -> None:
     """Raise unless a process of this user can have `cwd` as its working directory."""
+    name = field.rpartition(".")[2]
     if not os.path.isabs(cwd):
-        raise BadRequest(
-            f"workingDirectory {cwd!r} is not absolute; give the whole path.",
-            field="options.workingDirectory",
-        )
+        raise BadRequest(f"{name} {cwd!r} is not absolute; give the whole path.", field=field)
     if not os.path.isdir(cwd):
         raise WorkingDirectoryNotFound(
-            f"workingDirectory {cwd!r} is not a directory. Create it first, or leave it out.",
+            f"{name} {cwd!r} is not a directory. Create it first, or leave it out.",
             workingDirectory=cwd,
         )
     if not os.access(cwd, os.X_OK):
         raise PermissionDenied(
-            f"workingDirectory {cwd!r} may not be entered by this user.", workingDirectory=cwd
+            f"{name} {cwd!r} may not be entered by this user.", workingDirectory=cwd
         )
 
 

@@ -36,6 +36,7 @@ def session_spec(engine: Engine, call: Call, request: ask.CreateSession) -> Sess
         line, executable, argv, kind = _remote(request, options.ssh, cwd, environment)
         environment |= ENVIRONMENT
     else:
+        check_directory(cwd, field="options.cwd")
         line = request.command or environment.get("SHELL") or "/bin/sh"
         executable, argv, by_shell = resolve(
             line, request.args, shell=None, cwd=cwd, environment=environment

@@ -19,6 +19,7 @@ from console_automation.operations.requests import (
 )
 
 SessionId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(plain_text)]
+Key = Annotated[str, Field(max_length=40), AfterValidator(plain_text)]
 Cols = Annotated[int, Field(ge=2, le=500)]
 Rows = Annotated[int, Field(ge=2, le=300)]
 
@@ -78,8 +79,7 @@ class SendKey(Request):
     """Press a key."""
 
     session_id: SessionId
-    key: Text = Field(
-        max_length=40,
+    key: Key = Field(
         description="enter, tab, up, down, left, right, escape, backspace, delete, home, end,"
         " pageup, pagedown, f1-f12, ctrl+c, alt+x, shift+tab, ...",
     )
