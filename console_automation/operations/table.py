@@ -96,11 +96,7 @@ def _complaint(model: type[BaseModel], error: Any, field: str) -> str:
     """Say what is wrong with an argument, what it was, and what would be right."""
     if error["type"] == "extra_forbidden":
         *path, name = error["loc"]
-        name = _ALIASES.get(str(name), str(name))
-        known = _fields_at(model, path)
-        if "options" in known and name in _fields_at(model, [*path, "options"]):
-            return f"The argument {name!r} belongs into options: {{'options': {{{name!r}: ...}}}}."
-        return _unknown("argument", name, known)
+        return _misplaced(model, path, str(name))
     if error["type"] == "missing":
         return f"{field} is missing."
     wrong = error["msg"].removeprefix("Value error, ")
@@ -110,7 +106,20 @@ def _complaint(model: type[BaseModel], error: Any, field: str) -> str:
 
 
 #: What models write out of habit, for which the spelling would suggest nothing.
-_ALIASES = {"cwd": "workingDirectory", "env": "environment"}
+_ALIASES = {"cwd": "workingDirectory", "workingDirectory": "cwd", "env": "environment"}
+
+
+def _misplaced(model: type[BaseModel], path: list[Any], given: str) -> str:
+    """Say where an argument belongs that is not known where it was given."""
+    known = _fields_at(model, path)
+    options = _fields_at(model, [*path, "options"]) if "options" in known else []
+    alias = _ALIASES.get(given, given)
+    for name in (given, alias):
+        if name in options:
+            return f"The argument {name!r} belongs into options: {{'options': {{{name!r}: ...}}}}."
+    if alias in known:
+        return f"There is no argument {given!r}. Did you mean {alias!r}?"
+    return _unknown("argument", given, known)
 
 
 def _shown(value: object) -> str:
