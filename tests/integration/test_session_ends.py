@@ -224,10 +224,9 @@ def test_no_stored_pid_is_ever_signalled(home: Path) -> None:
         session = open_session(daemon, home)
         pid = session.state()["session"]["pid"]
         daemon.kill()
-        for shim in daemon.shims():  # first: nobody sees the shell's end
+        for shim in daemon.shims():  # nobody sees the end of the shell, whose terminal hangs up
             shim.kill()
             shim.wait(PATIENCE)
-        os.kill(pid, signal.SIGKILL)
         until_now(lambda: not is_alive(pid), "the end of the shell")
         decoy = subprocess.Popen(["sleep", mark], start_new_session=True)
         try:
