@@ -92,7 +92,8 @@ def _hints(operation: Operation) -> str:
 
 
 def _tool(operation: Operation) -> str:
-    parameters = list(_parameters(operation.request.model_json_schema(by_alias=True)))
+    schema = operation.request.model_json_schema(by_alias=True)
+    parameters = list(_parameters(operation.name, schema))
     codes = REFERENCE["errors"][operation.name]
     parts = [
         f"## {operation.name}\n\n{operation.description}\n",
@@ -110,18 +111,19 @@ def _tool(operation: Operation) -> str:
     return "\n".join(parts)
 
 
-def _parameters(schema: Schema, prefix: str = "") -> Iterator[tuple[str, ...]]:
+def _parameters(tool: str, schema: Schema, prefix: str = "") -> Iterator[tuple[str, ...]]:
     definitions = schema.get("$defs", {})
     for name, given in schema["properties"].items():
         node = _plain(given, definitions)
         if "properties" in node:
-            yield from _parameters({**node, "$defs": definitions}, f"{prefix}{name}.")
+            yield from _parameters(tool, {**node, "$defs": definitions}, f"{prefix}{name}.")
             continue
         path = prefix + name
         default = "required" if name in schema.get("required", ()) else ""
         if not default and given.get("default") is not None:
             default = code(given["default"])
-        meaning = given.get("description") or REFERENCE["parameters"][path]
+        meanings = REFERENCE["parameters"]
+        meaning = given.get("description") or meanings.get(f"{tool}.{path}") or meanings[path]
         yield f"`{path}`", _type(node, definitions), default, _bounds(node), meaning
 
 
