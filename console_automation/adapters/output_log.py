@@ -24,6 +24,8 @@ from console_automation.shim.capture import (
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 _MARKS = 1024
+#: Windows has no O_CLOEXEC, and text files without O_BINARY.
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class _Mark(NamedTuple):
@@ -189,7 +191,7 @@ def _segment_with(directory: str, segments: list[int], sequence: int) -> int:
 def _segment_records(directory: str, segment: int, position: int) -> Iterator[_Record]:
     """Yield a segment's records from a position; stops before one that is not whole yet."""
     try:
-        fd = os.open(segment_path(directory, segment), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(segment_path(directory, segment), _READ)
     except OSError:
         return
     try:
@@ -197,7 +199,7 @@ def _segment_records(directory: str, segment: int, position: int) -> Iterator[_R
         while True:
             record = _record_in(window, base, _Mark(segment, position))
             if record is None:
-                window, base = os.pread(fd, HEADER.size + READ_SIZE, position), position
+                window, base = _read_at(fd, HEADER.size + READ_SIZE, position), position
                 record = _record_in(window, base, _Mark(segment, position))
             if record is None:
                 return
@@ -217,3 +219,11 @@ def _record_in(window: bytes, base: int, mark: _Mark) -> _Record | None:
     if len(data) < length or not length:
         return None
     return _Record(sequence, at, _STREAMS[stream], data, mark)
+
+
+def _seek_and_read(fd: int, size: int, position: int) -> bytes:
+    os.lseek(fd, position, os.SEEK_SET)
+    return os.read(fd, size)
+
+
+_read_at = os.pread if hasattr(os, "pread") else _seek_and_read

@@ -22,6 +22,14 @@ SEGMENTS = 8  # one deletion drops at most the oldest eighth,
 LARGEST_SEGMENT = 1 << 20  # and never more than this, which also bounds what a tail has to read
 STDOUT, STDERR = 1, 2
 LONGEST_SEQUENCE = 64  # bytes
+#: Windows has no O_CLOEXEC, and text files without O_BINARY.
+_APPEND = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_APPEND
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 
 
 def segment_path(directory: str, index: int) -> str:
@@ -82,6 +90,7 @@ class Capture:
         self._payload = 0
         self._total = 0
         self._older: deque[tuple[int, int, int]] = deque()
+        self._undeleted: list[int] = []
 
     def take(self, stream: int, data: bytes, at: float) -> None:
         """Append what was read from a stream."""
@@ -141,7 +150,7 @@ class Capture:
     def _next_segment(self) -> bool:
         path = segment_path(self.directory, self._index + 1)
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, _APPEND, 0o600)
         except OSError:
             return False
         if self._fd >= 0:
@@ -154,14 +163,24 @@ class Capture:
 
     def _drop_oldest(self) -> None:
         index, size, payload = self._older.popleft()
-        os.unlink(segment_path(self.directory, index))
         self._total -= size
         self.dropped += payload
+        self._undeleted = [each for each in (*self._undeleted, index) if not self._delete(each)]
+
+    def _delete(self, index: int) -> bool:
+        """Delete a segment; False when the system does not let go of what a reader has open."""
+        try:
+            os.unlink(segment_path(self.directory, index))
+        except FileNotFoundError:
+            return True
+        except PermissionError:
+            return False
+        return True
 
     def _write(self, header: bytes, data: bytes | memoryview, need: int) -> bool:
         """Append one record whole, or leave the segment as it was."""
         try:
-            if os.writev(self._fd, (header, data)) == need:
+            if _write(self._fd, header, data) == need:
                 return True
         except OSError:
             pass
@@ -171,3 +190,14 @@ class Capture:
             # The segment may end in half a record now: readers stop there, so begin another.
             self._size = self._segment_size
         return False
+
+
+def _write_joined(fd: int, header: bytes, data: bytes | memoryview) -> int:
+    return os.write(fd, b"".join((header, data)))
+
+
+def _write_gathered(fd: int, header: bytes, data: bytes | memoryview) -> int:
+    return os.writev(fd, (header, data))
+
+
+_write = _write_gathered if hasattr(os, "writev") else _write_joined

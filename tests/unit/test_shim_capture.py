@@ -209,3 +209,25 @@ def test_after_half_a_record_that_cannot_be_taken_back_a_new_segment_begins(
 
 def refuse(*_: object, **__: object) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_segment_that_a_reader_keeps_open_is_deleted_later(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where what is open cannot be deleted: the run goes on, nothing stays for good."""
+    capture = capture_in(run)
+    unlink, refused = os.unlink, []
+
+    def unlink_unless_open(path: str) -> None:
+        if path.endswith(("output.1", "output.2")) and len(refused) < 10:
+            refused.append(path)
+            raise PermissionError(errno.EACCES, "in use", path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", unlink_unless_open)
+    for number in range(400):
+        capture.take(STDOUT, b"x" * 999 + b"\n", float(number))
+    capture.finish(0.0)
+    assert len(refused) == 10
+    assert disk(run) <= LIMIT and 1 not in segments(run)
+    assert sum(len(chunk.data) for chunk in chunks(run)) == capture.printed - capture.dropped
