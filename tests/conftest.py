@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -12,19 +13,23 @@ import pytest
 
 from console_automation.adapters.memory import MemoryStore
 from console_automation.adapters.memory_host import MemoryHost
-from console_automation.app import App, open_app
 from console_automation.config import Settings
 from console_automation.engine.admission import Admission
 from console_automation.engine.jobs import JobManager
 from tests.waiting import PATIENCE
 
+if sys.platform != "win32":  # there only what needs no POSIX is tested
+    from console_automation.app import App, open_app
+
+#: where a path is short enough for a socket
+SHORT = None if sys.platform == "win32" else "/tmp"
 CALM: dict[str, Any] = {"max_load_per_cpu": 0, "max_memory_percent": 0}
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A state directory with a path short enough for sockets."""
-    path = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="ca-", dir=SHORT))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -36,7 +41,7 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-async def app(home: Path, settings: Settings) -> AsyncIterator[App]:
+async def app(home: Path, settings: Settings) -> AsyncIterator["App"]:
     """The whole product in this process, on real shims and a real database."""
     async with open_app(home, settings) as opened:
         yield opened

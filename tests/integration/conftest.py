@@ -4,11 +4,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.servers import Server, serving
+if TYPE_CHECKING:
+    from tests.integration.servers import Server
 
 #: Waits are cut short so that a test can see one end; everything else is as users have it.
 SETTINGS: dict[str, Any] = {
@@ -22,8 +23,10 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server() -> Iterator["Server"]:
     """One daemon with HTTP for all tests that leave it as they found it."""
+    from tests.integration.servers import serving  # which needs POSIX, unlike some tests here
+
     home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
     try:
         with serving(home, http=True, **SETTINGS) as running:

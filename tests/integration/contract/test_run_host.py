@@ -5,7 +5,6 @@ Promise 3: a run begins at most once per id. Promise 8: when the end is told, th
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,69 +13,20 @@ import pytest
 from console_automation.adapters.memory_host import MemoryHost
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.shims import ShimHost
-from console_automation.core.job import Cause, Exit, Job, Phase
+from console_automation.core.job import Cause, Job, Phase
 from console_automation.core.output import Page
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict
 from console_automation.ports import RunHost
 from tests.builders import job, script, spec
+from tests.integration.contract.stages import Stage
 from tests.waiting import PATIENCE, until
 
 FOREVER = "sleep 1000"
 
 
-@dataclass
-class Observer:
-    """Writes down what it is told."""
-
-    started: dict[str, int] = field(default_factory=dict)
-    exits: dict[str, Exit] = field(default_factory=dict)
-    found: dict[str, RunFacts] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-
-    def run_started(self, run_id: str, *, pid: int, at: float) -> None:
-        assert run_id not in self.exits, "told of a start after the end"
-        self.started[run_id] = pid
-
-    def run_exited(self, run_id: str, exit: Exit) -> None:
-        self.exits[run_id] = exit
-
-    def run_found(self, run_id: str, facts: RunFacts) -> None:
-        self.found[run_id] = facts
-
-    def run_refused(self, run_id: str, error: str) -> None:
-        self.refused[run_id] = error
-
-    def shim_failed(self, error: str) -> None:
-        self.failures.append(error)
-
-    def end_of(self, run_id: str) -> Exit | None:
-        """Return how the run ended, told as news or found on record."""
-        on_record = self.found.get(run_id)
-        return self.exits.get(run_id) or (on_record and on_record.exit)
-
-
-class Stage:
-    """A host, who listens to it, and how often a run was really begun on it."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.observer = Observer()
-        self.host: RunHost
-
-    async def open(self) -> None:
-        """Open the host as a new daemon would: knowing nothing of its runs."""
-        self.observer = Observer()
-        self.host = self.make()
-        await self.host.open(self.observer)
-
-    async def reopen(self) -> None:
-        await self.host.close()
-        await self.open()
-
-    def make(self) -> RunHost:
-        raise NotImplementedError
+class JobStage(Stage):
+    """A stage for jobs, which know how often a run was really begun."""
 
     def times_begun(self, run_id: str) -> int:
         raise NotImplementedError
@@ -89,17 +39,8 @@ class Stage:
     def job(self, text: str, **command: Any) -> Job:
         return job("job-1", Phase.STARTING, spec=spec(script(text, **command)))
 
-    async def begun(self, run_id: str) -> int:
-        return await until(lambda: self.observer.started.get(run_id), f"{run_id} to start")
 
-    async def ended(self, run_id: str) -> Exit:
-        return await until(lambda: self.observer.end_of(run_id), f"{run_id} to end")
-
-    async def fact(self, run_id: str) -> RunFacts:
-        return await until(lambda: self.observer.found.get(run_id), f"{run_id} to be found")
-
-
-class ShimStage(Stage):
+class ShimStage(JobStage):
     def make(self) -> RunHost:
         return ShimHost(
             runs=self.home / "runs",
@@ -120,7 +61,7 @@ class ShimStage(Stage):
         )
 
 
-class MemoryStage(Stage):
+class MemoryStage(JobStage):
     def __init__(self, home: Path) -> None:
         super().__init__(home)
         self.only = MemoryHost()
@@ -133,7 +74,7 @@ class MemoryStage(Stage):
 
 
 @pytest.fixture(params=["shims", "memory"])
-async def stage(request: pytest.FixtureRequest, home: Path) -> AsyncIterator[Stage]:
+async def stage(request: pytest.FixtureRequest, home: Path) -> AsyncIterator[JobStage]:
     opened = ShimStage(home) if request.param == "shims" else MemoryStage(home)
     await opened.open()
     yield opened
@@ -145,20 +86,20 @@ async def stage(request: pytest.FixtureRequest, home: Path) -> AsyncIterator[Sta
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
-async def test_a_run_ends_with_the_exit_of_its_command(stage: Stage, code: int) -> None:
+async def test_a_run_ends_with_the_exit_of_its_command(stage: JobStage, code: int) -> None:
     exit = await stage.ended(stage.run("job-1.1", f"exit {code}"))
     assert (exit.cause, exit.code, exit.signal) == (Cause.EXIT, code, None)
     assert exit.started_at and exit.started_at <= exit.ended_at
     assert not stage.observer.refused and not stage.observer.failures
 
 
-async def test_a_run_that_goes_on_is_told_as_started_and_counted_as_live(stage: Stage) -> None:
+async def test_a_run_that_goes_on_is_told_as_started_and_counted_as_live(stage: JobStage) -> None:
     assert await stage.begun(stage.run("job-1.1", FOREVER)) > 0
     assert stage.host.capacity["live"] == 1
     assert stage.observer.end_of("job-1.1") is None
 
 
-async def test_a_stopped_run_says_that_it_was_cancelled(stage: Stage) -> None:
+async def test_a_stopped_run_says_that_it_was_cancelled(stage: JobStage) -> None:
     await stage.begun(stage.run("job-1.1", FOREVER))
     stage.host.stop("job-1.1", signal=15, grace=PATIENCE)
     exit = await stage.ended("job-1.1")
@@ -167,7 +108,7 @@ async def test_a_stopped_run_says_that_it_was_cancelled(stage: Stage) -> None:
     await until(lambda: stage.host.capacity["live"] == 0)
 
 
-async def test_a_run_that_is_stopped_at_once_ends_or_never_begins(stage: Stage) -> None:
+async def test_a_run_that_is_stopped_at_once_ends_or_never_begins(stage: JobStage) -> None:
     stage.run("job-1.1", FOREVER)
     stage.host.stop("job-1.1", signal=9, grace=0.0)
     await until(lambda: stage.observer.exits or stage.observer.found)
@@ -179,7 +120,7 @@ async def test_a_run_that_is_stopped_at_once_ends_or_never_begins(stage: Stage) 
         assert exit.cause is Cause.CANCEL
 
 
-async def test_stopping_what_does_not_run_changes_nothing(stage: Stage) -> None:
+async def test_stopping_what_does_not_run_changes_nothing(stage: JobStage) -> None:
     stage.host.stop("job-0.1", signal=15, grace=1.0)
     ended = await stage.ended(stage.run("job-1.1", "exit 4"))
     stage.host.stop("job-1.1", signal=15, grace=1.0)
@@ -190,7 +131,7 @@ async def test_stopping_what_does_not_run_changes_nothing(stage: Stage) -> None:
     assert stage.observer.end_of("job-0.1") is None
 
 
-async def test_a_run_begins_once_however_often_it_is_started(stage: Stage) -> None:
+async def test_a_run_begins_once_however_often_it_is_started(stage: JobStage) -> None:
     assert (await stage.ended(stage.run("job-1.1", "exit 7"))).code == 7
     stage.run("job-1.1", "exit 7")
     stage.host.confirm("job-1.1", discard=False)
@@ -202,7 +143,7 @@ async def test_a_run_begins_once_however_often_it_is_started(stage: Stage) -> No
 
 
 async def test_a_run_that_is_started_many_times_at_once_begins_once_or_is_fenced(
-    stage: Stage,
+    stage: JobStage,
 ) -> None:
     for number in range(8):
         run_id = f"job-{number}.1"
@@ -218,7 +159,7 @@ async def test_a_run_that_is_started_many_times_at_once_begins_once_or_is_fenced
         assert stage.times_begun(run_id) == (exit is not None)
 
 
-async def test_a_run_nobody_knows_is_fenced_and_can_never_begin(stage: Stage) -> None:
+async def test_a_run_nobody_knows_is_fenced_and_can_never_begin(stage: JobStage) -> None:
     stage.host.adopt("job-1.1")
     assert (await stage.fact("job-1.1")) == RunFacts(hold=Hold.FENCED)
     stage.observer.found.clear()
@@ -231,7 +172,7 @@ async def test_a_run_nobody_knows_is_fenced_and_can_never_begin(stage: Stage) ->
     await stage.ended(stage.run("job-1.2", "exit 0"))
 
 
-async def test_a_run_that_ended_meanwhile_is_found_with_its_exit(stage: Stage) -> None:
+async def test_a_run_that_ended_meanwhile_is_found_with_its_exit(stage: JobStage) -> None:
     before = await stage.ended(stage.run("job-1.1", "exit 5"))
     for _ in range(2):  # its end was never confirmed: the next daemon wants to know it, too
         await stage.reopen()
@@ -240,7 +181,7 @@ async def test_a_run_that_ended_meanwhile_is_found_with_its_exit(stage: Stage) -
     assert stage.times_begun("job-1.1") == 1
 
 
-async def test_a_live_run_is_taken_up_again_and_obeys(stage: Stage) -> None:
+async def test_a_live_run_is_taken_up_again_and_obeys(stage: JobStage) -> None:
     await stage.begun(stage.run("job-1.1", FOREVER))
     for _ in range(2):
         await stage.reopen()
@@ -253,7 +194,7 @@ async def test_a_live_run_is_taken_up_again_and_obeys(stage: Stage) -> None:
 
 
 async def test_confirming_and_discarding_may_be_repeated_and_may_come_for_nothing(
-    stage: Stage,
+    stage: JobStage,
 ) -> None:
     stage.host.confirm("job-0.1", discard=True)
     stage.host.discard("job-0.1")
@@ -265,7 +206,7 @@ async def test_confirming_and_discarding_may_be_repeated_and_may_come_for_nothin
 
 
 async def test_input_is_taken_by_a_run_that_keeps_its_stdin_open_and_by_no_other(
-    stage: Stage,
+    stage: JobStage,
 ) -> None:
     await stage.begun(stage.run("job-1.1", FOREVER, keep_stdin=True))
     await stage.begun(stage.run("job-1.2", FOREVER))
@@ -274,7 +215,7 @@ async def test_input_is_taken_by_a_run_that_keeps_its_stdin_open_and_by_no_other
         await stage.host.send_input("job-1.2", "x", eof=False)
 
 
-async def test_waiting_for_output_returns_when_the_run_is_over(stage: Stage) -> None:
+async def test_waiting_for_output_returns_when_the_run_is_over(stage: JobStage) -> None:
     await stage.begun(stage.run("job-1.1", FOREVER))
     waits = [asyncio.create_task(stage.host.wait_for_output("job-1.1", after=0)) for _ in range(3)]
     waits[0].cancel()
@@ -283,7 +224,7 @@ async def test_waiting_for_output_returns_when_the_run_is_over(stage: Stage) -> 
     await asyncio.wait_for(stage.host.wait_for_output("job-0.1", after=0), PATIENCE)
 
 
-async def test_nobody_waits_for_output_of_a_run_whose_end_was_told(stage: Stage) -> None:
+async def test_nobody_waits_for_output_of_a_run_whose_end_was_told(stage: JobStage) -> None:
     await stage.ended(stage.run("job-1.1", "exit 0"))
     wait = asyncio.create_task(stage.host.wait_for_output("job-1.1", after=1000))
     await asyncio.sleep(0)
@@ -292,11 +233,11 @@ async def test_nobody_waits_for_output_of_a_run_whose_end_was_told(stage: Stage)
     await asyncio.wait_for(stage.host.wait_for_output("job-1.1", after=1000), PATIENCE)
 
 
-async def test_a_run_nobody_knows_has_made_no_progress(stage: Stage) -> None:
+async def test_a_run_nobody_knows_has_made_no_progress(stage: JobStage) -> None:
     assert stage.host.progress("job-0.1") is None
 
 
-async def test_closing_lets_go_of_live_runs_and_may_be_repeated(stage: Stage) -> None:
+async def test_closing_lets_go_of_live_runs_and_may_be_repeated(stage: JobStage) -> None:
     await stage.begun(stage.run("job-1.1", FOREVER))
     told = stage.observer
     await stage.host.close()
