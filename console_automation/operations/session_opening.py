@@ -43,7 +43,10 @@ def session_spec(engine: Engine, call: Call, request: ask.CreateSession) -> Sess
         )
         kind = options.shell or (None if by_shell else kind_of(executable))
         if kind is not None and is_integrated(kind) and not by_shell:
-            argv, environment = integrated(kind, argv, environment, SCRIPTS)
+            plain = argv, environment
+            argv, environment = integrated(kind, *plain, SCRIPTS)
+            if (argv, environment) == plain and options.shell is None:
+                kind = None  # it reads a script, and nothing that is typed
     settings = engine.settings
     command = Command(
         line=line,
