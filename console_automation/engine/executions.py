@@ -124,8 +124,24 @@ class Executions:
         while (execution := tracker.execution) and not execution.settled.is_set():
             if execution.is_over:
                 await self._settle(execution)
+            elif tracker.at_prompt and not execution.has_begun:
+                await self._begin_or_settle(session, tracker, execution)
             elif not await self._news(session, tracker):
                 return  # the session is over: its end settles the command
+
+    async def _begin_or_settle(
+        self, session: Session, tracker: Tracker, execution: Execution
+    ) -> None:
+        """Settle a command that was lost on its way, as by an interrupt while it was being typed.
+
+        The shell is at its prompt again then, and stays there: a prompt that is only drawn anew is
+        soon followed by the command.
+        """
+        try:
+            async with asyncio.timeout(_PROMPT_SECONDS):
+                await self._news(session, tracker)
+        except TimeoutError:
+            await self._settle(execution, exit_code=None)
 
     async def _news(self, session: Session, tracker: Tracker) -> bool:
         """Wait for more output and follow it; False when there will be none."""
@@ -228,11 +244,17 @@ def _check_free(session: Session, tracker: Tracker) -> None:
     if not tracker.is_executing:
         return
     running = tracker.execution
-    what, details = "Something that was typed by hand", {}
-    if running and not running.is_over:
-        what = f"Command {running.command.id} ({one_line(running.command.line, _SHOWN)})"
-        details = {"commandId": running.command.id}
-    raise Conflict(
+    if running is None or running.is_over:
+        raise occupied(session)
+    what = f"Command {running.command.id} ({one_line(running.command.line, _SHOWN)})"
+    raise occupied(session, what, commandId=running.command.id)
+
+
+def occupied(
+    session: Session, what: str = "Something that was typed by hand", **details: str
+) -> Conflict:
+    """Return the error for a session in which something runs that did not end yet."""
+    return Conflict(
         f"{what} is still running in session {session.id}. Wait with console_get_session_state"
         " waitMs, feed it with console_send_input, or interrupt it with console_send_key ctrl+c.",
         sessionId=session.id,

@@ -9,6 +9,7 @@ from console_automation.core.shells import ShellKind, parse_report, quoted
 from console_automation.core.text import one_line, sanitize
 from console_automation.engine.commands import check_directory
 from console_automation.engine.engine import Engine
+from console_automation.engine.executions import occupied
 from console_automation.engine.tracker import Execution, Typed
 from console_automation.errors import BadRequest
 from console_automation.operations import requests as ask
@@ -32,6 +33,8 @@ async def execute_in_session(
     tracker = await engine.consoles.executions.tracker(session)
     kind = ShellKind(tracker.shell or session.spec.shell or ShellKind.SH)
     line = _line(session, request, kind)
+    if kind is ShellKind.SH and tracker.at_prompt and not tracker.is_executing:
+        _check_foreground(engine, session)
     execution = await engine.consoles.executions.execute(session, line)
     typed = Typed(since=execution.command.since, text="", marked=True)
     engine.consoles.note_input(session.id, typed)
@@ -49,6 +52,14 @@ async def execute_in_session(
         result["nextSince"] = tracker.cursor
         result["fullScreen"] = tracker.modes.alternate_screen
     return result
+
+
+def _check_foreground(engine: Engine, session: Session) -> None:
+    """Raise Conflict when something typed by hand runs, of which sh tells nothing."""
+    if session.pid is not None and session.spec.host is None:
+        front = engine.processes.foreground(session.pid)
+        if front is not None and front.pid != session.pid:
+            raise occupied(session)
 
 
 def _result(session: Session, execution: Execution, waited: float) -> CommandResult:
