@@ -160,6 +160,9 @@ async def test_the_end_of_a_killed_shell_is_not_known(console: Open) -> None:
         "PROMPT_COMMAND='echo from the prompt'",
         "unset PROMPT_COMMAND",
         "set -u",
+        "set -o vi",
+        "set -o emacs; bind 'set enable-bracketed-paste off'",
+        "stty -icrnl -onlcr -ixon -isig",
         "set -x 2>/dev/null; true",
         "set -f; set -C; set -a; set -v",
         "trap 'echo trapped' EXIT",
@@ -187,6 +190,16 @@ async def test_prompt_commands_of_the_user_go_on_and_are_no_output(
     assert (await session.run("echo mine"))["output"] == "mine\n"
     seen = await session.run(f"cat {tmp_path}/prompts")
     assert set(seen["output"].split()) == {"prompted"}
+
+
+@pytest.mark.parametrize("mode", ["raw", "-icanon", "-echo -icrnl"])
+async def test_a_terminal_that_a_program_left_in_disorder_is_no_obstacle(
+    console: Open, mode: str
+) -> None:
+    session = await console("bash")
+    await session.run(f"stty {mode}")
+    assert (await session.run("echo tidy"))["output"].split() == ["tidy"]
+    assert (await session.run("(exit 42)"))["exitCode"] == 42
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -1,5 +1,7 @@
 """A command in a session that outlasts its time goes on: it is waited for, answered or interrupted."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from tests.integration.behaviour.conftest import Open
 from tests.integration.conftest import Gate
 from tests.integration.steps import refused
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -84,11 +87,28 @@ async def test_ctrl_c_interrupts_the_command_and_not_the_session(
     console: Open, shell: str, gate: Gate
 ) -> None:
     session = await console(shell)
-    result = await session.start(f"sh -c '{gate.wait}'; echo survived > /dev/null", options=AT_ONCE)
-    await session.becomes("executing")
+    command = f"sh -c 'echo go; {gate.wait}'; echo survived > /dev/null"
+    result = await session.start(command, options=AT_ONCE)
+    await session.sees("^go$")
     await session.key("ctrl+c")
     assert (await session.ended(result["commandId"]))["exitCode"] == 130
     assert (await session.run("echo here"))["output"] == "here\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_command_that_was_interrupted_before_it_began_is_over_too(
+    console: Open, shell: str, tmp_path: Path
+) -> None:
+    session = await console(shell)
+    pid = (await session.idle())["session"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    result = await session.start(f"touch {tmp_path}/ran", options=AT_ONCE)
+    await session.key("ctrl+c")
+    os.kill(pid, signal.SIGCONT)
+    ended = await session.ended(result["commandId"])
+    assert (ended["status"], ended["exitCode"]) == ("unknown", None)
+    assert (await session.run("echo here"))["output"] == "here\n"
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -97,8 +117,13 @@ async def test_a_command_is_interrupted_when_its_time_is_up_if_that_was_asked(
 ) -> None:
     session = await console(shell)
     options = {"timeout": 200, "killOnTimeout": True}
-    result = await session.start(f"sh -c '{gate.wait}'", options=options)
-    assert (await session.ended(result["commandId"]))["exitCode"] == 130
+
+    async def interrupted() -> bool:
+        result = await session.start(f"sh -c 'echo go; {gate.wait}'", options=options)
+        ended = await session.ended(result["commandId"])
+        return "go" in result["output"] and bool(ended["exitCode"] == 130)
+
+    await until(interrupted, "an interrupt of what has begun")
     assert (await session.run("echo here"))["output"] == "here\n"
 
 
@@ -149,6 +174,22 @@ async def test_a_session_that_is_no_shell_says_what_to_use_instead(console: Open
     for tool in ("console_send_input", "console_wait_for_output"):
         assert tool in error["error"]
     assert "python3" in error["error"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_suspended_command_has_ended_for_now_and_can_be_taken_up(
+    console: Open, shell: str
+) -> None:
+    session = await console(shell)
+    result = await session.start("sh -c 'echo go; read line; exit 5'", options=AT_ONCE)
+    await session.sees("^go$")
+    await session.key("ctrl+z")
+    assert (await session.ended(result["commandId"]))["exitCode"] == 148
+    await session.idle()
+    again = await session.start("fg", options=AT_ONCE)
+    await session.becomes("waiting_for_input")
+    await session.type("go on")
+    assert (await session.ended(again["commandId"]))["exitCode"] == 5
 
 
 @pytest.mark.parametrize("shell", SHELLS)
