@@ -19,6 +19,7 @@ from console_automation.config import Settings
 from tests.conftest import CALM
 from tests.integration.clients import Library
 from tests.integration.consoles import Console, opened
+from tests.integration.servers import end_everything
 from tests.integration.steps import ok, refused
 from tests.integration.test_full_disk_output import Disk
 from tests.integration.test_output_bounds import STATE_FILE, disk_of
@@ -29,6 +30,13 @@ LIMIT = 1 << 20
 SHIM_BYTES = 32 << 20
 DAEMON_GROWTH = 64 << 20
 MANY = 100
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(home: Path) -> Iterator[None]:
+    """Sessions outlive the app that a test opens: end those that the test has left open."""
+    yield
+    end_everything(home)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from tests.integration.clients import Library
 from tests.integration.consoles import Console, opened
 from tests.integration.daemons import killable
 from tests.integration.driven import open_session
+from tests.integration.servers import end_everything
 from tests.integration.steps import ok
 from tests.processes import RUNNER, bearing, census, is_alive, is_held, new_mark
 from tests.waiting import PATIENCE, until, until_now
@@ -99,6 +100,13 @@ class Zoo:
 
         ends = await asyncio.gather(*(end(*each) for each in self.consoles.items()))
         return dict(ends)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(home: Path) -> Iterator[None]:
+    """Sessions outlive the app that a test opens: end those that the test has left open."""
+    yield
+    end_everything(home)
 
 
 @pytest.fixture
