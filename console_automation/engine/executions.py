@@ -80,10 +80,7 @@ class Executions:
             self._typing.discard(session.id)
 
     async def _execute(self, session: Session, line: str) -> Execution:
-        tracker = await self.tracker(session)
-        if tracker.execution is None or tracker.execution.is_over:
-            # Between the end of a command and the next prompt pass some milliseconds.
-            await self.prompt(session, timeout=_PROMPT_SECONDS if tracker.execution else 0.0)
+        tracker = await self.at_rest(session)
         kind = _kind(session, tracker)
         _check_free(session, tracker)
         command = SessionCommand(
@@ -151,6 +148,14 @@ class Executions:
             await self._host.wait_for_output(session.run_id, after=before)
             await tracker.catch_up()
         return tracker.cursor > before
+
+    async def at_rest(self, session: Session) -> Tracker:
+        """Return what is known of a session, not between a command's end and the next prompt: some
+        milliseconds in which nothing runs and nothing can be typed."""
+        tracker = await self.tracker(session)
+        if tracker.is_between:
+            await self.prompt(session, timeout=_PROMPT_SECONDS)
+        return tracker
 
     async def prompt(self, session: Session, *, timeout: float) -> Tracker:
         """Return when the shell shows its prompt, the session is over, or the time is up."""

@@ -1,9 +1,11 @@
 """Waiting until a session has printed what a pattern matches."""
 
+import asyncio
 import re
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from console_automation.core.marks import MarkKind, find_marks
 from console_automation.core.output import Chunk
@@ -18,6 +20,7 @@ from console_automation.errors import TimedOut
 _WINDOW_BYTES = 256 << 10  #: what is searched at once: a match is no longer
 _PAGE_BYTES = 128 << 10
 _PAGE_CHUNKS = 1 << 12
+_INLINE_BYTES = 16 << 10
 _CONTEXT = 600  #: characters before and after a match
 _ECHO_END = 24  #: characters of the input's end that are looked for in its echo
 _ECHO_REACH = 2048  #: characters in which the echo is looked for, besides the input's own length
@@ -61,14 +64,15 @@ async def wait_for_output(
     limit = time.monotonic() + wanted.timeout
     window = _Window(wanted)
     cursor = wanted.since
+    there = reader.counts(await reader.get(session_id)).last_sequence  # is searched in any case
     while True:
         left = max(0.0, limit - time.monotonic())
         query = OutputQuery(since=cursor, max_bytes=_PAGE_BYTES, max_chunks=_PAGE_CHUNKS, wait=left)
         read = await reader.read(session_id, query)
         for chunk in read.page.chunks:
             window.add(chunk)
-        text = window.text()
-        if match := pattern.search(text):
+        text, match = await _search(window, pattern)
+        if match:
             return Found(
                 match=match.group(0),
                 groups=tuple(group or "" for group in match.groups()),
@@ -77,12 +81,20 @@ async def wait_for_output(
                 next_since=read.page.next_since,
             )
         cursor = read.page.next_since
-        if read.page.has_more:
+        if read.page.has_more and (left > 0 or cursor < there):
             continue
         if read.printer.is_terminal:
             raise session_closed(read.printer)
         if left <= 0:
             raise _timed_out(session_id, wanted, text, window.since)
+
+
+async def _search(window: "_Window", pattern: Any) -> tuple[str, Any]:
+    def search() -> tuple[str, Any]:
+        text = window.text()
+        return text, pattern.search(text)
+
+    return await asyncio.to_thread(search) if window.is_large else search()
 
 
 def _timed_out(session_id: str, wanted: Expectation, text: str, since: int) -> TimedOut:
@@ -110,6 +122,11 @@ class _Window:
         typed = wanted.typed.text if wanted.typed else ""
         lines = [line for line in typed.splitlines() if line.strip()]
         self._echo_end = lines[-1].strip()[-_ECHO_END:] if lines else ""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a search takes so long that others should go on meanwhile."""
+        return len(self._data) > _INLINE_BYTES
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk."""

@@ -82,7 +82,7 @@ class OutputReader(Generic[T]):
         host: RunHost,
         log: OutputLog,
     ) -> None:
-        self._get = get
+        self.get = get
         self._changes = changes
         self._host = host
         self._log = log
@@ -102,7 +102,7 @@ class OutputReader(Generic[T]):
         limit = time.monotonic() + query.wait
         while True:
             # The printer first: if it is over by now, the page read after this is complete.
-            printer = await self._get(printer_id)
+            printer = await self.get(printer_id)
             page = await self._page(printer, query, matches)
             left = limit - time.monotonic()
             if page.chunks or printer.is_terminal or left <= 0:

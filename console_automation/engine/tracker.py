@@ -75,6 +75,7 @@ class Tracker:
         self.modes = TerminalModes()
         self.at_prompt = False
         self.has_prompted = False
+        self.is_between = False  #: a command has ended, and the prompt is about to be shown
         self.shell: str | None = None  #: the kind of shell, as its prompt mark names it
         self.execution: Execution | None = None  #: the command that was typed last
 
@@ -130,6 +131,7 @@ class Tracker:
             at = mark.end
             execution = self.execution
             is_its_own = execution is not None and mark.command_id == execution.command.id
+            self.is_between = is_its_own and mark.kind is MarkKind.END
             if mark.kind is MarkKind.PROMPT:
                 self.at_prompt = self.has_prompted = True
                 if execution and execution.has_gap and not execution.is_over:

@@ -107,9 +107,9 @@ async def send_key(engine: Engine, call: Call, request: ask.SendKey) -> view.Typ
 async def _type(
     engine: Engine, session: Session, tracker: Tracker, text: str, *, said: str
 ) -> view.TypedResult:
-    since = engine.session_output.counts(session).last_sequence
+    since = tracker.cursor  # what is known of the shell is as of this chunk
+    submits = text.endswith("\r") and tracker.at_prompt and not tracker.is_executing
     accepted = await engine.consoles.send(session.id, text)
-    submits = text.endswith("\r") and tracker.at_prompt
     marked = submits and tracker.shell != ShellKind.SH  # which marks no commands typed by hand
     engine.consoles.note_input(session.id, Typed(since=since, text=said, marked=marked))
     return {"success": True, "sessionId": session.id, "accepted": accepted, "since": since}
@@ -244,7 +244,7 @@ async def _state(engine: Engine, session: Session) -> view.StateResult:
     }
     if session.phase is not SessionPhase.OPEN or session.pid is None:
         return result
-    tracker = await engine.consoles.executions.tracker(session)
+    tracker = await engine.consoles.executions.at_rest(session)
     front = engine.processes.foreground(session.pid)
     has_terminal = front is None or front.pid == session.pid  # sh tells nothing of what is typed
     if tracker.at_prompt and not tracker.is_executing and has_terminal:

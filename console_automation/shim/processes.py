@@ -10,6 +10,7 @@ from console_automation.shim.tree import DescendantTree, GroupTree, Tree, comman
 NEVER = float("inf")
 LEFTOVER_GRACE_SECONDS = 2.0
 _AGAIN_SECONDS = 1.0  # between attempts to kill what does not die
+_HANG_UP_AGAIN_SECONDS = 0.25
 _REAP_SECONDS = 0.05  # what was killed takes a moment to become a zombie
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -39,6 +40,7 @@ class Processes:
         self.childless = False
         self.gave_up = False  #: something cannot be killed
         self.due = NEVER  #: when `act` is to be called
+        self.again = NEVER  #: when `hang_up_again` is
         self.cpu_seconds = 0.0
         self.max_rss = 0
         self._tree: Tree | None = None
@@ -80,11 +82,21 @@ class Processes:
         self.due = min(self.due, now() + grace)
         if number == signal.SIGKILL:
             self.act()
-        else:
-            self._processes().signal(number)
+            return
+        self._processes().signal(number)
+        if number == signal.SIGHUP:
+            # A shell that was about to wait for input may miss the first: it looks for signals, then
+            # waits. A real terminal would be gone, and its read would fail.
+            self.again = now() + _HANG_UP_AGAIN_SECONDS
+
+    def hang_up_again(self) -> None:
+        """Repeat the hang-up until it was heard."""
+        self._processes().signal(signal.SIGHUP)
+        self.again = now() + _HANG_UP_AGAIN_SECONDS
 
     def act(self) -> None:
         """The grace is over: kill whatever is left."""
+        self.again = NEVER
         immortal = self._processes().kill()
         self.reap()
         if self.status is None:

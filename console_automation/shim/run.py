@@ -181,6 +181,7 @@ class Run:
     def _step(self) -> None:
         """Wait for the next thing to happen and deal with it."""
         due = min(self.announce_at, self.deadline, self.idle_at, self.processes.due)
+        due = min(due, self.processes.again)
         wait = min(POLL_SECONDS, max(0.0, due - now()))
         if self.link.socket is None:
             wait = min(wait, max(0.0, self.link.redial_at - time.monotonic()))
@@ -247,6 +248,8 @@ class Run:
             self.processes.stop("idle_timeout", self.polite, self.order["grace"])
         if at >= self.processes.due:
             self.processes.act()
+        elif at >= self.processes.again:
+            self.processes.hang_up_again()
 
     def _announce(self) -> None:
         self.announce_at = NEVER
