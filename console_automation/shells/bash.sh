@@ -44,9 +44,13 @@ __console_finish() {
   fi
 }
 
+# In a subshell: a limit of the user's on files, processes or descriptors ends the report and no more.
 __console_tell() {
   if [[ $__console_report ]]; then
-    { \builtin printf '%s\0' "$PWD"; \builtin command -p env -0; } >| "$__console_report"
+    (
+      \builtin trap '' XFSZ
+      { \builtin printf '%s\0' "$PWD"; \builtin command -p env -0; } >| "$__console_report"
+    ) 2>/dev/null
   fi
 }
 

@@ -41,7 +41,7 @@ end
 function __console_tell
     if test -n "$__console_report"
         begin
-            builtin printf '%s\0' $PWD
+            builtin printf '%s\0' $PWD | command cat
             command env -0
         end >$__console_report 2>/dev/null
     end

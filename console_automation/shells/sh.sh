@@ -53,9 +53,13 @@ __console_finish() {
   fi
 }
 
+# In a subshell: a limit of the user's on files, processes or descriptors ends the report and no more.
 __console_tell() {
   if [ -n "$__console_report" ]; then
-    { \command printf '%s\0' "$PWD"; \command -p env -0; } >| "$__console_report"
+    (
+      \command trap '' XFSZ
+      { \command printf '%s\0' "$PWD"; \command -p env -0; } >| "$__console_report"
+    ) 2>/dev/null
   fi
 }
 

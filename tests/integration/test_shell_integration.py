@@ -271,6 +271,24 @@ def test_directory_and_environment_are_told_before_the_end(shell: LiveShell) -> 
     assert not [name for name in told[1] if "CONSOLE" in name.upper()]
 
 
+@every
+@pytest.mark.parametrize("limit", ["-f 0", "-n 16"])
+def test_the_user_s_limits_end_no_shell_and_hide_no_mark(shell: LiveShell, limit: str) -> None:
+    assert shell.run(f"ulimit {limit}") == (0, "")
+    assert shell.run("echo next; sh -c 'exit 3'") == (3, "next\n")
+    assert shell.interrupt()[1][0] == 130
+
+
+@posix
+def test_a_report_runs_no_trap_of_the_user_s(shell: LiveShell) -> None:
+    assert shell.run("trap 'echo bye' EXIT; trap 'echo big' XFSZ") == (0, "")
+    assert shell.run("ulimit -f 0") == (0, "")
+    assert shell.run("true") == (0, "") and b"big\r\n" not in shell.received
+    command = shell.start("exit 4")
+    assert shell.gone() == 4 and not shell.marks(MarkKind.END, command)
+    assert shell.received.count(b"bye\r\n") == 1
+
+
 TEXTS = {kind: (SCRIPTS / name).read_text() for kind, name in NAMES.items()}
 
 
