@@ -223,7 +223,7 @@ class Run:
                 pass
         self.capture.take(self.streams[fd], data, time.time())
         if reply := self.wiring.answer(data):
-            self.stdin.feed(reply)
+            self.stdin.answer(reply)
 
     def _account_for_output(self, before: int) -> None:
         capture = self.capture
@@ -301,7 +301,7 @@ class Run:
 
     def _accept_input(self, message: Message) -> None:
         data = message["data"].encode("utf-8", "surrogateescape")
-        accepted = self.stdin.accept(data, eof=message["eof"])
+        accepted = self.wiring.accept(self.stdin, data, eof=message["eof"])
         if self.on_terminal:
             self._postpone_idle(now())  # who types is there, whether or not it is echoed
         self.link.send({"accepted": accepted, "ticket": message["ticket"]})

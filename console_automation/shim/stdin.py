@@ -19,11 +19,27 @@ class Stdin:
         """Take input and return how many bytes were taken, -1 when stdin is closed."""
         if self.fd < 0 or self._ends:
             return -1
-        taken = data[: LIMIT - len(self._pending)]
+        taken = data[: max(0, LIMIT - len(self._pending))]
         self._pending += taken
         self._ends = eof and len(taken) == len(data)
         self.write()
         return len(taken)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something accepted has not been written yet."""
+        return bool(self._pending)
+
+    def drop(self) -> None:
+        """Forget what has not been written yet."""
+        if self.fd >= 0:
+            self._pending.clear()
+            self._unwatch()
+
+    def answer(self, data: bytes) -> None:
+        """Take the terminal's own answer, or none of it when nobody reads those before it."""
+        if len(self._pending) + len(data) <= LIMIT:
+            self.feed(data)
 
     def feed(self, data: bytes) -> None:
         """Take input that nobody is told about, whatever its size."""

@@ -3,13 +3,16 @@
 import errno
 import fcntl
 import os
+import signal
 import struct
+import sys
 import termios
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from console_automation.shim.capture import STDERR, STDOUT
 from console_automation.shim.spawn import Descriptors
+from console_automation.shim.stdin import Stdin
 
 _ATTRIBUTES = b"\x1b[?62;22c"  # a VT220 with colours
 _QUESTIONS = (
@@ -17,6 +20,14 @@ _QUESTIONS = (
     (b"\x1b[0c", _ATTRIBUTES),
     (b"\x1b[5n", b"\x1b[0n"),  # is all well? it is
 )
+# Keys that interrupt: what each is called among a terminal's settings, and the signal it stands for.
+_INTERRUPTS = {
+    b"\x03": (termios.VINTR, signal.SIGINT),
+    b"\x1c": (termios.VQUIT, signal.SIGQUIT),
+    b"\x1a": (termios.VSUSP, signal.SIGTSTP),
+}
+_LOCAL_MODES, _KEYS = 3, 6  # where termios.tcgetattr has them
+_TIOCSIG = 0x40045436  # Linux: signal those in the foreground; the module has no name for it
 
 
 class Wiring:
@@ -60,6 +71,41 @@ class Wiring:
         if self.terminal < 0 or b"\x1b[" not in data:
             return b""
         return b"".join(reply for question, reply in _QUESTIONS if question in data)
+
+    def accept(self, stdin: Stdin, data: bytes, *, eof: bool) -> int:
+        """Have the input taken, as `Stdin.accept` does; an interrupt key passes by all that waits.
+
+        A terminal looks for these keys only in what there is room for: behind lines that nobody reads
+        one would wait with them.
+        """
+        if self.terminal >= 0 and data in _INTERRUPTS and (stdin.is_waiting or self._has_unread()):
+            stdin.drop()
+            if self._interrupt(*_INTERRUPTS[data], data):
+                return len(data)
+        return stdin.accept(data, eof=eof)
+
+    def _has_unread(self) -> bool:
+        try:
+            count = fcntl.ioctl(self.theirs[0], termios.FIONREAD, bytes(4))
+        except OSError:
+            return False
+        return any(count)
+
+    def _interrupt(self, key: int, number: int, data: bytes) -> bool:
+        """Do what the terminal does at the key; False when it is an ordinary one, or cannot be done."""
+        try:
+            settings = termios.tcgetattr(self.terminal)
+            modes = settings[_LOCAL_MODES]
+            if not modes & termios.ISIG or settings[_KEYS][key] != data:
+                return False
+            if not modes & termios.NOFLSH:
+                termios.tcflush(self.theirs[0], termios.TCIFLUSH)
+            if not sys.platform.startswith("linux"):
+                return False
+            fcntl.ioctl(self.terminal, _TIOCSIG, number)
+        except (OSError, termios.error):
+            return False
+        return True
 
     def resize(self, cols: int, rows: int) -> bool:
         """Change the terminal's size; the kernel tells the foreground program."""

@@ -98,6 +98,34 @@ def test_no_more_is_accepted_than_is_worth_keeping_and_its_end_waits_for_the_res
     assert found + kept.read_all() == data and kept.is_at_its_end()
 
 
+def test_what_is_beyond_the_limit_already_takes_no_more(kept: Pipe) -> None:
+    data = os.urandom(3 * LIMIT)
+    kept.stdin.feed(data)
+    assert kept.stdin.accept(b"x" * 3 * LIMIT, eof=True) == 0
+    assert kept.read_all() == data and not kept.is_at_its_end()
+
+
+def test_answers_that_nobody_reads_are_dropped_whole(kept: Pipe) -> None:
+    reply = b"0123456789"
+    for _ in range(2 * LIMIT // len(reply)):
+        kept.stdin.answer(reply)
+    found = kept.read_all()
+    assert LIMIT - len(reply) < len(found) < LIMIT + (1 << 17) and len(found) % len(reply) == 0
+    kept.stdin.answer(reply)
+    assert kept.read_all() == reply
+
+
+def test_what_was_dropped_is_not_written_and_what_comes_next_is(kept: Pipe) -> None:
+    assert not kept.stdin.is_waiting
+    kept.stdin.accept(b"a" * LIMIT, eof=False)
+    assert kept.stdin.is_waiting
+    kept.stdin.drop()
+    assert not kept.stdin.is_waiting
+    kept.stdin.accept(b"b", eof=False)
+    found = kept.read_all()
+    assert found[-1:] == b"b" and found.count(b"b") == 1 and len(found) < LIMIT
+
+
 def test_a_command_that_reads_no_more_closes_its_stdin(kept: Pipe) -> None:
     kept.stdin.accept(os.urandom(LIMIT), eof=False)
     os.close(kept.reader)

@@ -189,6 +189,66 @@ async def test_typing_counts_as_something_that_happens(stage: ShimStage) -> None
     assert (await stage.ended(RUN)).cause is Cause.IDLE_TIMEOUT
 
 
+@pytest.mark.parametrize("settings", ["", "noflsh"])
+@pytest.mark.parametrize("lines", [2_000, 100_000])
+@pytest.mark.parametrize(("key", "name"), [("\x03", "INT"), ("\x1c", "QUIT"), ("\x1a", "TSTP")])
+async def test_an_interrupt_key_passes_by_what_nobody_reads(
+    stage: ShimStage, key: str, name: str, lines: int, settings: str
+) -> None:
+    """A few lines fill the kernel's side, many ours too."""
+    trap = f"trap 'echo heard; exit 9' {name}; echo on; while :; do sleep 0.01; done"
+    start(stage, f"stty -echo {settings}; {trap}")
+    await shown(stage, "on\r\n")
+    text = "line\n" * lines
+    assert await stage.host.send_input(RUN, text, eof=False) == len(text)
+    assert await stage.host.send_input(RUN, key, eof=False) == 1
+    assert (await stage.ended(RUN)).code == 9
+    assert printed(stage).endswith("heard\r\n")
+
+
+async def test_what_waited_in_front_of_an_interrupt_key_is_dropped(stage: ShimStage) -> None:
+    text = "trap 'caught=1' INT; stty -echo; echo on; while [ ! $caught ]; do sleep 0.01; done"
+    start(stage, f'{text}; echo up; read line; echo "<$line>"')
+    await shown(stage, "on\r\n")
+    for keys in ("line\n" * 100_000, "\x03"):
+        assert await stage.host.send_input(RUN, keys, eof=False) == len(keys)
+    await shown(stage, "up\r\n")
+    await stage.host.send_input(RUN, "next\n", eof=False)
+    assert (await stage.ended(RUN)).code == 0
+    assert printed(stage).endswith("up\r\n<next>\r\n")
+
+
+async def test_an_interrupt_key_that_is_an_ordinary_one_comes_next(stage: ShimStage) -> None:
+    """The program sees what the kernel had taken already, then the key, and nothing in between."""
+    text = f"""
+import os, sys, time, tty
+tty.setraw(0)
+os.write(1, b"on")
+while not os.path.exists({str(stage.home / "go")!r}): time.sleep(0.005)
+size = 0
+while True:
+    data = os.read(0, 65536)
+    size += len(data)
+    if b"\x03" in data: break
+os.write(1, b"key" if data.endswith(b"\x03") and size < 500_000 else b"late")
+"""
+    start(stage, python(text))
+    await shown(stage, "on")
+    for keys in ("x" * 500_000, "\x03"):
+        assert await stage.host.send_input(RUN, keys, eof=False) == len(keys)
+    (stage.home / "go").touch()
+    assert (await stage.ended(RUN)).code == 0
+    assert printed(stage) == "onkey"
+
+
+async def test_an_interrupt_key_with_nothing_in_front_is_typed(stage: ShimStage) -> None:
+    start(stage, "trap 'exit 9' INT; echo on; while :; do sleep 0.01; done")
+    await shown(stage, "on\r\n")
+    assert await stage.host.send_input(RUN, "\x03", eof=False) == 1
+    assert (await stage.ended(RUN)).code == 9
+    assert printed(stage) == "on\r\n^C"
+
+
 def spawn_error(exit: Exit) -> str:
     assert (exit.cause, exit.code, exit.signal) == (Cause.SPAWN_ERROR, None, None)
     assert exit.error
