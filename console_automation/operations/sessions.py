@@ -14,6 +14,7 @@ from console_automation.engine.engine import Engine
 from console_automation.engine.expect import Expectation, wait_for_output
 from console_automation.engine.output import OutputQuery
 from console_automation.engine.tracker import Tracker, Typed
+from console_automation.errors import Unavailable
 from console_automation.operations import session_requests as ask
 from console_automation.operations import session_views as view
 from console_automation.operations.session_opening import session_spec
@@ -110,6 +111,11 @@ async def _type(
     since = tracker.cursor  # what is known of the shell is as of this chunk
     submits = text.endswith("\r") and tracker.at_prompt and not tracker.is_executing
     accepted = await engine.consoles.send(session.id, text)
+    if text and not accepted:
+        raise Unavailable(
+            f"The input queue of {session.id} is full: its program does not read what was typed"
+            " before. Wait until it does, or press ctrl+c, which empties the queue."
+        )
     marked = submits and tracker.shell != ShellKind.SH  # which marks no commands typed by hand
     engine.consoles.note_input(session.id, Typed(since=since, text=said, marked=marked))
     return {"success": True, "sessionId": session.id, "accepted": accepted, "since": since}

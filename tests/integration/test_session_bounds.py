@@ -56,6 +56,22 @@ def run_of(home: Path, console: Console) -> Path:
     return home / "runs" / f"{console.id}.1"
 
 
+# -- input that nobody reads -----------------------------------------------------------------------
+
+
+async def test_a_full_input_queue_says_so_and_is_emptied_by_an_interrupt(console: Console) -> None:
+    typed = await console.start("sleep 1000", options={"timeout": 0})
+    await console.becomes("executing")
+    lines = {"sessionId": console.id, "input": "line\n" * 200_000}
+    while not (answer := await console.client.call("console_send_input", lines)).is_error:
+        assert answer.structured["accepted"] > 0
+    assert answer.structured["code"] == "UNAVAILABLE"
+    assert console.id in answer.text and "ctrl+c" in answer.text
+    assert (await console.key("ctrl+c"))["accepted"] == 1
+    assert (await console.ended(typed["commandId"]))["exitCode"] == 130
+    assert (await console.run("echo next"))["output"] == "next\n"
+
+
 # -- floods ----------------------------------------------------------------------------------------
 
 
