@@ -45,6 +45,7 @@ async def app(home: Path, settings: Settings) -> AsyncIterator["App"]:
     """The whole product in this process, on real shims and a real database."""
     async with open_app(home, settings) as opened:
         yield opened
+        await opened.engine.consoles.stop_all(grace=0.1)
 
 
 class FixedClock:

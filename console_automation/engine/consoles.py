@@ -96,10 +96,13 @@ class ConsoleManager:
             self.host.adopt(each.run_id)
             if each.phase is SessionPhase.CLOSING:
                 self.host.stop(each.run_id, signal=_HANG_UP, grace=each.spec.command.grace)
-        for command in await self.store.running_commands():
+        running = await self.store.running_commands()
+        latest = {command.session_id: command for command in running}
+        for command in running:
             owner = await self.find(command.session_id)
+            is_latest = latest[command.session_id] is command
             if owner:
-                self._do(self.executions.resume(owner, command))
+                self._do(self.executions.resume(owner, command, is_latest=is_latest))
 
     async def close(self) -> None:
         """Let go: sessions stay open under their shims."""
@@ -330,6 +333,7 @@ class ConsoleManager:
     def _retire(self, closed: Session) -> None:
         """A closed session is on the disk: nothing of it is needed in memory."""
         if self._live.pop(closed.id, None) is not None:
+            self._inputs.pop(closed.id, None)
             self.host.confirm(closed.run_id, discard=False)
             self._tell(closed)
 

@@ -10,7 +10,7 @@ from console_automation.core.session import Closing, Session, SessionCommand
 from console_automation.core.shells import ShellKind, typed
 from console_automation.core.text import one_line
 from console_automation.engine.tracker import Execution, Tracker
-from console_automation.errors import Conflict, ConsoleAutomationError
+from console_automation.errors import Conflict, ConsoleAutomationError, Unavailable
 from console_automation.ports import Clock, OutputLog, RunHost, SessionStore
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,12 @@ class Executions:
         """Let go of a session that is closed."""
         self._trackers.pop(session_id, None)
 
-    async def execute(self, session: Session, line: str) -> Execution:
-        """Type a command and return it while it runs. Raises Conflict, Unavailable."""
+    async def execute(self, session: Session, line: str, *, asked: str | None = None) -> Execution:
+        """Type a command and return it while it runs.
+
+        `asked` is what is put on record, when the line holds more than that: values of variables.
+        Raises Conflict, Unavailable.
+        """
         if session.id in self._typing:
             raise Conflict(
                 f"Session {session.id} is being given another command at this moment; one at a"
@@ -75,18 +79,18 @@ class Executions:
             )
         self._typing.add(session.id)
         try:
-            return await self._execute(session, line)
+            return await self._execute(session, line, asked or line)
         finally:
             self._typing.discard(session.id)
 
-    async def _execute(self, session: Session, line: str) -> Execution:
+    async def _execute(self, session: Session, line: str, asked: str) -> Execution:
         tracker = await self.at_rest(session)
-        kind = _kind(session, tracker)
         _check_free(session, tracker)
+        kind = _kind(session, tracker)
         command = SessionCommand(
             id=secrets.token_hex(8),
             session_id=session.id,
-            line=line,
+            line=asked,
             typed_at=self._clock.now(),
             since=tracker.cursor,
         )
@@ -95,13 +99,22 @@ class Executions:
         tracker.at_prompt = False
         text = typed(kind, line, command.id, bracketed=tracker.modes.bracketed_paste)
         try:
-            await self._host.send_input(session.run_id, _CLEAR_LINE + text, eof=False)
+            await self._type(session, _CLEAR_LINE + text)
         except ConsoleAutomationError:
             tracker.at_prompt = True  # should it have been typed all the same, its mark says so
             await self._settle(execution, exit_code=None)
             raise
         self._follow(session, tracker)
         return execution
+
+    async def _type(self, session: Session, text: str) -> None:
+        accepted = await self._host.send_input(session.run_id, text, eof=False)
+        if accepted < len(text.encode()):
+            raise Unavailable(
+                f"Session {session.id} does not read its input: the queue is full. Empty it with"
+                " console_send_key ctrl+c, then look at console_get_screen.",
+                sessionId=session.id,
+            )
 
     def _expect(self, tracker: Tracker, command: SessionCommand) -> Execution:
         kept = self._settings.output_page_bytes
@@ -168,18 +181,23 @@ class Executions:
             pass
         return tracker
 
-    async def resume(self, session: Session, command: SessionCommand) -> None:
+    async def resume(
+        self, session: Session, command: SessionCommand, *, is_latest: bool = True
+    ) -> None:
         """Take up a command that was typed before the last restart.
 
         One that has not begun by now may have been typed or not: its end is not known. Where it
         would have begun in output that is lost, it is followed to its end or to the next prompt.
         """
         tracker = Tracker(session.run_id, self._log, self._host)
-        self._trackers[session.id] = tracker
+        if is_latest:
+            self._trackers[session.id] = tracker
         execution = self._expect(tracker, command)
         await tracker.catch_up()
         if execution.is_over:
             await self._settle(execution)
+        elif not is_latest:
+            await self._settle(execution, exit_code=None)  # another was typed after its end
         elif session.is_terminal:
             await self.session_closed(session)
         elif not execution.has_begun and not execution.has_gap:
@@ -197,8 +215,8 @@ class Executions:
         if execution.is_over:
             await self._settle(execution)
         else:
-            by_itself = session.closing is Closing.EXITED and session.exit is not None
-            code = session.exit.code if by_itself and session.exit else None
+            by_it = session.closing is Closing.EXITED and execution.has_begun
+            code = session.exit.code if by_it and session.exit else None
             await self._settle(execution, exit_code=code, at=session.closed_at)
 
     async def _settle(
@@ -227,9 +245,18 @@ class Executions:
                 log.exception("a listener failed for command %s", command.id)
 
 
+def shell_of(session: Session, tracker: Tracker) -> ShellKind | None:
+    """Return the kind of shell in a session. What a prompt's mark says counts where it was left to the
+    other machine, and for a bash that was started as sh: anybody can print such a mark."""
+    told = ShellKind(tracker.shell) if tracker.shell else None
+    asked = session.spec.shell
+    is_free = asked is None and session.spec.host is not None
+    return told if is_free or (asked, told) == (ShellKind.BASH, ShellKind.SH) else asked
+
+
 def _kind(session: Session, tracker: Tracker) -> ShellKind:
     """Return how to type into the session. Raises Conflict when nothing can be typed now."""
-    kind = ShellKind(tracker.shell) if tracker.shell else session.spec.shell
+    kind = shell_of(session, tracker)
     if kind is None and session.spec.host is None:
         raise Conflict(
             f"Session {session.id} runs {one_line(session.spec.command.line, _SHOWN)}, which is no"
@@ -261,7 +288,8 @@ def occupied(
     """Return the error for a session in which something runs that did not end yet."""
     return Conflict(
         f"{what} is still running in session {session.id}. Wait with console_get_session_state"
-        " waitMs, feed it with console_send_input, or interrupt it with console_send_key ctrl+c.",
+        " waitMs, feed it with console_send_input, or interrupt it with console_send_key ctrl+c. A"
+        " shell that has replaced the first one (exec) tells nothing: open another session.",
         sessionId=session.id,
         **details,
     )

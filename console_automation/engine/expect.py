@@ -17,10 +17,11 @@ from console_automation.engine.patterns import compile_pattern
 from console_automation.engine.tracker import Typed
 from console_automation.errors import TimedOut
 
-_WINDOW_BYTES = 256 << 10  #: what is searched at once: a match is no longer
-_PAGE_BYTES = 128 << 10
+_WINDOW_BYTES = 64 << 10  #: what is searched at once: a match is no longer
+_PAGE_BYTES = 48 << 10
 _PAGE_CHUNKS = 1 << 12
-_INLINE_BYTES = 16 << 10
+_STEPS = 2_000  #: a search takes half a second at worst
+_INLINE_WORK = 1 << 20  #: bytes times steps: a millisecond
 _CONTEXT = 600  #: characters before and after a match
 _ECHO_END = 24  #: characters of the input's end that are looked for in its echo
 _ECHO_REACH = 2048  #: characters in which the echo is looked for, besides the input's own length
@@ -59,7 +60,7 @@ async def wait_for_output(
     session ends without a match.
     """
     pattern = compile_pattern(
-        wanted.pattern, field="pattern", ignore_case=wanted.ignore_case, lines=True
+        wanted.pattern, field="pattern", ignore_case=wanted.ignore_case, lines=True, steps=_STEPS
     )
     limit = time.monotonic() + wanted.timeout
     window = _Window(wanted)
@@ -94,7 +95,9 @@ async def _search(window: "_Window", pattern: Any) -> tuple[str, Any]:
         text = window.text()
         return text, pattern.search(text)
 
-    return await asyncio.to_thread(search) if window.is_large else search()
+    if window.size * pattern.programsize > _INLINE_WORK:
+        return await asyncio.to_thread(search)
+    return search()
 
 
 def _timed_out(session_id: str, wanted: Expectation, text: str, since: int) -> TimedOut:
@@ -124,9 +127,9 @@ class _Window:
         self._echo_end = lines[-1].strip()[-_ECHO_END:] if lines else ""
 
     @property
-    def is_large(self) -> bool:
-        """Whether a search takes so long that others should go on meanwhile."""
-        return len(self._data) > _INLINE_BYTES
+    def size(self) -> int:
+        """How many bytes are searched."""
+        return len(self._data)
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk."""

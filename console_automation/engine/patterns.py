@@ -7,15 +7,21 @@ import re2
 from console_automation.errors import BadRequest
 
 _MEMORY = 8 << 20
-_STEPS = 10_000
+STEPS = 10_000
 
 
 def compile_pattern(
-    pattern: str, *, field: str, ignore_case: bool = False, lines: bool = False
+    pattern: str,
+    *,
+    field: str,
+    ignore_case: bool = False,
+    lines: bool = False,
+    steps: int = STEPS,
 ) -> Any:
     """Return the pattern, with `search(text)` as in `re`; bounds keep the constant small as well.
 
-    With `lines`, ^ and $ match at the ends of lines. Raises BadRequest.
+    With `lines`, ^ and $ match at the ends of lines. `steps` is how many instructions it may take for
+    a character. Raises BadRequest.
     """
     options = re2.Options()
     options.case_sensitive = not ignore_case
@@ -29,10 +35,10 @@ def compile_pattern(
             f"{field}: {reason}. Patterns are RE2: no look-around and no back-references.",
             field=field,
         ) from None
-    if compiled.programsize > _STEPS:
+    if compiled.programsize > steps:
         raise BadRequest(
             f"{field}: the pattern takes {compiled.programsize} steps for a character,"
-            f" {_STEPS} are allowed. Repeat less, or less wide classes.",
+            f" {steps} are allowed. Repeat less, or less wide classes.",
             field=field,
         )
     return compiled

@@ -7,8 +7,8 @@ The output is the only source, so whoever comes later (a client, the next daemon
 import asyncio
 from dataclasses import dataclass, field, replace
 
+from console_automation.core.input_modes import InputModes
 from console_automation.core.marks import MarkKind, find_marks
-from console_automation.core.modes import TerminalModes
 from console_automation.core.output import Chunk
 from console_automation.core.session import SessionCommand
 from console_automation.ports import OutputLog, RunHost
@@ -72,7 +72,7 @@ class Tracker:
         self._host = host
         self._lock = asyncio.Lock()
         self.cursor = 0
-        self.modes = TerminalModes()
+        self.modes = InputModes()
         self.at_prompt = False
         self.has_prompted = False
         self.is_between = False  #: a command has ended, and the prompt is about to be shown
@@ -87,7 +87,7 @@ class Tracker:
         )
 
     async def catch_up(self) -> None:
-        """Follow the output to its present end."""
+        """Follow the output to its end as it is now: a program may print faster than this reads."""
         async with self._lock:
             counts = self._host.progress(self._run_id)
             if counts and counts.last_sequence - self.cursor <= _INLINE_CHUNKS:
@@ -98,7 +98,7 @@ class Tracker:
     def _catch_up(self) -> None:
         counts = self._host.progress(self._run_id)
         has_more = True
-        while has_more:
+        while has_more and not (counts and self.cursor >= counts.last_sequence):
             page = self._log.read(
                 self._run_id,
                 since=self.cursor,

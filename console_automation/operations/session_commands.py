@@ -9,7 +9,7 @@ from console_automation.core.shells import ShellKind, parse_report, quoted
 from console_automation.core.text import one_line, sanitize
 from console_automation.engine.commands import check_directory
 from console_automation.engine.engine import Engine
-from console_automation.engine.executions import occupied
+from console_automation.engine.executions import occupied, shell_of
 from console_automation.engine.tracker import Execution, Typed
 from console_automation.errors import BadRequest
 from console_automation.operations import requests as ask
@@ -31,11 +31,12 @@ async def execute_in_session(
     session = await engine.consoles.get_live(session_id)
     settings, options = engine.settings, request.options
     tracker = await engine.consoles.executions.tracker(session)
-    kind = ShellKind(tracker.shell or session.spec.shell or ShellKind.SH)
+    kind = shell_of(session, tracker) or ShellKind.SH
     line = _line(session, request, kind)
-    if kind is ShellKind.SH and tracker.at_prompt and not tracker.is_executing:
+    if tracker.at_prompt and not tracker.is_executing:
         _check_foreground(engine, session)
-    execution = await engine.consoles.executions.execute(session, line)
+    asked = " ".join([request.command, *(request.args or ())])
+    execution = await engine.consoles.executions.execute(session, line, asked=asked)
     typed = Typed(since=execution.command.since, text="", marked=True)
     engine.consoles.note_input(session.id, typed)
     wait = settings.max_wait_ms if options.timeout is None else options.timeout
@@ -55,7 +56,8 @@ async def execute_in_session(
 
 
 def _check_foreground(engine: Engine, session: Session) -> None:
-    """Raise Conflict when something typed by hand runs, of which sh tells nothing."""
+    """Raise Conflict when something typed by hand runs: sh tells nothing of it, and what it prints
+    may look like a prompt's mark."""
     if session.pid is not None and session.spec.host is None:
         front = engine.processes.foreground(session.pid)
         if front is not None and front.pid != session.pid:

@@ -1,6 +1,7 @@
 """Commands in sessions, over fakes: typed once, and each with a true end or one that is not known."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from console_automation.core.session import (
 )
 from console_automation.core.shells import ShellKind
 from console_automation.engine.observer import RunOwners
+from console_automation.engine.tracker import Execution
 from console_automation.errors import (
     Conflict,
     Unavailable,
@@ -30,6 +32,15 @@ async def in_shell(make: Make) -> tuple[Bench, Session]:
     each = await bench.opened(shell=ShellKind.BASH)
     bench.printed.chunks[each.run_id] = [PROMPT]
     return bench, each
+
+
+async def begun(make: Make, line: str) -> tuple[Bench, Session, Execution]:
+    """Return a command that has begun in a shell."""
+    bench, each = await in_shell(make)
+    execution = await bench.manager.executions.execute(each, line)
+    mark = f"\x1b]133;C;{execution.command.id}\x07".encode()
+    bench.printed.chunks[each.run_id].append(mark)
+    return bench, each, execution
 
 
 async def test_a_command_is_on_record_before_it_is_typed(
@@ -87,13 +98,30 @@ async def test_a_command_is_refused_while_another_runs(make: Make) -> None:
 async def test_a_command_that_ends_its_session_has_the_exit_code_of_that_if_it_was_its_own_doing(
     make: Make, code: int | None, cause: Cause, expected: int | None
 ) -> None:
-    bench, each = await in_shell(make)
-    execution = await bench.manager.executions.execute(each, "exit 5")
+    bench, each, execution = await begun(make, "exit 5")
     bench.host.finish(each.run_id, code=code, cause=cause)
     await asyncio.wait_for(execution.settled.wait(), PATIENCE)
     known = await bench.command(execution.command.id)
     assert known.exit_code == expected
     assert (known.status is CommandStatus.UNKNOWN) is (expected is None)
+
+
+async def test_a_command_that_never_began_has_not_the_exit_code_of_its_shell(make: Make) -> None:
+    bench, each = await in_shell(make)
+    execution = await bench.manager.executions.execute(each, "make")
+    bench.host.finish(each.run_id, code=0)
+    await asyncio.wait_for(execution.settled.wait(), PATIENCE)
+    assert (await bench.command(execution.command.id)).status is CommandStatus.UNKNOWN
+
+
+async def test_of_two_commands_on_record_as_running_the_earlier_one_is_over(make: Make) -> None:
+    bench, each, execution = await begun(make, "make")
+    earlier = replace(execution.command, id=ID, typed_at=1.0)
+    await bench.store.sessions.save_command(earlier)
+    executions = bench.manager.executions
+    await executions.resume(each, earlier, is_latest=False)
+    assert (await bench.command(ID)).status is CommandStatus.UNKNOWN
+    assert (await executions.tracker(each)).execution is execution
 
 
 async def test_a_command_in_a_session_that_is_lost_has_an_unknown_end(make: Make) -> None:
@@ -107,8 +135,7 @@ async def test_a_command_in_a_session_that_is_lost_has_an_unknown_end(make: Make
 async def test_who_waits_for_a_command_is_told_of_its_end_though_that_cannot_be_stored(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, each = await in_shell(make)
-    execution = await bench.manager.executions.execute(each, "exit 5")
+    bench, each, execution = await begun(make, "exit 5")
     with monkeypatch.context() as broken:
         break_store(bench, broken, "save_command")
         bench.host.finish(each.run_id, code=5)
