@@ -3,18 +3,20 @@
 That is the alternate screen, one saved cursor for each screen, wide characters that are half
 overwritten, marks of no width, scrolling, repeating, tabs backwards, and what happens at the edges.
 Colours are not kept.
+
+A sequence of a few bytes may move the whole screen, and a program may print nothing else. So a row is
+a list, a blank one is none, and an operation copies slices: its price hardly grows with the screen.
 """
 
-import copy
 import re
-from collections import defaultdict
+from bisect import bisect_left, bisect_right, insort
 from functools import lru_cache
 from typing import Any
 
 import pyte
 from pyte import modes as mo
 from pyte.charsets import LAT1_MAP, VT100_MAP
-from pyte.screens import Char, Margins, Savepoint, StaticDefaultDict, wcwidth
+from pyte.screens import Char, Cursor, Margins, Savepoint, wcwidth
 
 from console_automation.core.text import sanitize
 
@@ -28,31 +30,31 @@ _BLANK = Char(" ")
 _STUB = Char("")  # the second column of a wide character
 _CELLS = {chr(code): Char(chr(code)) for code in range(0x20, 0x7F)}
 
-_Row = StaticDefaultDict[int, Char]
-_Rows = defaultdict[int, _Row]
-
-
-def _blank_rows() -> _Rows:
-    return defaultdict(lambda: StaticDefaultDict(_BLANK))
+_Row = list[Char]
+_Rows = list[_Row | None]  # none: a blank one
 
 
 @lru_cache(maxsize=4096)
-def _cell(character: str, width: int) -> Char:
-    """Return a cell; of a character that would do more than show, as many blanks."""
-    return Char(sanitize(character) or " " * width)
+def _cells(character: str, width: int) -> _Row:
+    """Return the cells of a character; of one that would do more than show, as many blanks."""
+    shown = sanitize(character)
+    return [Char(shown)] + [_STUB] * (width - 1) if shown else [_BLANK] * width
 
 
 class Grid(pyte.Screen):
     """The cells of the main and the alternate screen, the cursor, and what sequences do to them."""
 
-    buffer: _Rows
-
     def reset(self) -> None:
-        super().reset()
-        self.g1_charset = LAT1_MAP
-        self.buffer = _blank_rows()
+        # Not pyte's: that takes every row and every tab stop in hand for two bytes of output.
+        self.mode = {mo.DECAWM, mo.DECTCEM}
+        self.margins = None
+        self.charset, self.g0_charset, self.g1_charset = 0, LAT1_MAP, LAT1_MAP
+        self.cursor = Cursor(0, 0)
         self.alternate = False
-        self._away = _blank_rows()  # the screen that does not show
+        self._rows: _Rows = [None] * self.lines
+        self._away: _Rows = [None] * self.lines  # the screen that does not show
+        self._aligned = [_CELLS["E"]] * self.columns  # one for many rows, so never written to
+        self._stops = list(range(8, self.columns, 8))
         self._saved: dict[bool, Savepoint] = {}
         self._last = ""  # what REP repeats
 
@@ -77,41 +79,29 @@ class Grid(pyte.Screen):
             if match["plain"]:
                 self._draw_plain(match[0])
             elif (width := wcwidth(match[0])) > 0:
-                self._draw_one(match[0], min(width, self.columns))
+                self._room(width := min(width, self.columns))
+                self._put(_cells(match[0], width))
             elif width == 0:
                 self._mark(match[0])
 
     def repeat(self, count: int) -> None:
-        """Draw the last character again; more than a screenful of it shows nothing more."""
-        if self._last:
-            self.draw(self._last * min(count, self.columns * self.lines))
+        """Draw the last character again, up to the end of a row: that is what programs use it for."""
+        width = min(wcwidth(self._last), self.columns) if self._last else -1
+        if width > 0:
+            x = self._room(width)
+            self._put(_cells(self._last, width) * min(count, (self.columns - x) // width))
+        elif width == 0:
+            for _ in range(min(count, _MOST_MARKS)):
+                self._mark(self._last)
 
     def _draw_plain(self, text: str) -> None:
-        while text:
-            x, row = self._room(1)
-            part, text = text[: self.columns - x], text[self.columns - x :]
-            end = x + len(part)
-            if mo.IRM in self.mode:
-                self.insert_characters(len(part))
-            self._part(self.cursor.y, x)
-            self._part(self.cursor.y, end)
-            row.update(zip(range(x, end), map(_CELLS.__getitem__, part), strict=True))
-            self.cursor.x = end
+        at = 0
+        while at < len(text):
+            part = text[at : at + self.columns - self._room(1)]
+            self._put([_CELLS[each] for each in part])
+            at += len(part)
 
-    def _draw_one(self, character: str, width: int) -> None:
-        x, row = self._room(width)
-        if mo.IRM in self.mode:
-            self.insert_characters(width)
-        self._part(self.cursor.y, x)
-        self._part(self.cursor.y, x + width)
-        row[x] = _cell(character, width)
-        if width == 2 and len(row[x].data) == 1:
-            row[x + 1] = _STUB
-        elif width == 2:
-            row[x] = row[x + 1] = _BLANK
-        self.cursor.x = x + width
-
-    def _room(self, width: int) -> tuple[int, _Row]:
+    def _room(self, width: int) -> int:
         """Return where a character of this width goes, in the next row if this one is full."""
         if self.cursor.x + width > self.columns:
             if mo.DECAWM in self.mode:
@@ -119,10 +109,29 @@ class Grid(pyte.Screen):
                 self.index()
             else:
                 self.cursor.x = self.columns - width
-        return self.cursor.x, self.buffer[self.cursor.y]
+        return self.cursor.x
+
+    def _put(self, cells: _Row) -> None:
+        """Put cells where the cursor is, in a row that has room for them."""
+        if mo.IRM in self.mode:
+            self.insert_characters(len(cells))
+        x, end, row = self.cursor.x, self.cursor.x + len(cells), self._row(self.cursor.y)
+        _part(row, x)
+        _part(row, end)
+        row[x:end] = cells
+        self.cursor.x = end
+
+    def _row(self, y: int) -> _Row:
+        """Return a row to write to."""
+        row = self._rows[y]
+        if row is None:
+            row = self._rows[y] = [_BLANK] * self.columns
+        elif row is self._aligned:
+            row = self._rows[y] = row.copy()
+        return row
 
     def _mark(self, mark: str) -> None:
-        x, row = self.cursor.x - 1, self.buffer[self.cursor.y]
+        x, row = self.cursor.x - 1, self._row(self.cursor.y)
         if x < 0 or not sanitize(mark):
             return
         if not row[x].data:
@@ -130,20 +139,18 @@ class Grid(pyte.Screen):
         if len(row[x].data) <= _MOST_MARKS:
             row[x] = Char(row[x].data + mark)
 
-    def _part(self, y: int, x: int) -> None:
-        """See to it that no wide character reaches over the left edge of this column."""
-        row = self.buffer[y]
-        if not row[x].data:
-            row[x - 1] = row[x] = _BLANK
-
     # Erasing and moving cells
 
     def erase(self, y: int, start: int, end: int) -> None:
         """Erase the columns of a row from `start` up to `end`."""
-        self._part(y, start)
-        self._part(y, end)
-        for x in range(start, end):
-            self.buffer[y].pop(x, None)
+        row = self._rows[y]
+        if start == 0 and end == self.columns:
+            self._rows[y] = None
+        elif row is not None and start < end:
+            row = self._row(y)
+            _part(row, start)
+            _part(row, end)
+            row[start:end] = [_BLANK] * (end - start)
 
     def erase_in_line(self, how: int = 0, private: bool = False) -> None:
         # Behind a full row there is nothing to erase. xterm would take the last column, and that of
@@ -156,8 +163,8 @@ class Grid(pyte.Screen):
     def erase_in_display(self, how: int = 0, *args: Any, **kwargs: Any) -> None:
         y = self.cursor.y
         if how in (0, 1, 2):  # 3 is the scrollback's
-            for each in (range(y + 1, self.lines), range(y), range(self.lines))[how]:
-                self.buffer.pop(each, None)
+            start, end = ((y + 1, self.lines), (0, y), (0, self.lines))[how]
+            self._rows[start:end] = [None] * (end - start)
             self.erase_in_line(how)
 
     def erase_characters(self, count: int | None = None) -> None:
@@ -167,20 +174,23 @@ class Grid(pyte.Screen):
     def insert_characters(self, count: int | None = None) -> None:
         x, y = self._settled()
         count = min(count or 1, self.columns - x)
-        self._part(y, x)
-        self._part(y, self.columns - count)
-        row = self.buffer[y]
-        cells = [_BLANK] * count + [row[each] for each in range(x, self.columns - count)]
-        row.update(zip(range(x, self.columns), cells, strict=True))
+        if self._rows[y] is not None:
+            row = self._row(y)
+            _part(row, x)
+            _part(row, self.columns - count)
+            row[x:] = [_BLANK] * count + row[x : self.columns - count]
 
     def delete_characters(self, count: int | None = None) -> None:
         x, y = self._settled()
         count = min(count or 1, self.columns - x)
-        self._part(y, x)
-        self._part(y, x + count)
-        row = self.buffer[y]
-        cells = [row[each] for each in range(x + count, self.columns)] + [_BLANK] * count
-        row.update(zip(range(x, self.columns), cells, strict=True))
+        if self._rows[y] is not None:
+            row = self._row(y)
+            _part(row, x)
+            _part(row, x + count)
+            row[x:] = row[x + count :] + [_BLANK] * count
+
+    def alignment_display(self) -> None:
+        self._rows = [self._aligned] * self.lines
 
     # Moving rows
 
@@ -201,7 +211,8 @@ class Grid(pyte.Screen):
         _, y = self._settled()
         top, bottom = self._region()
         if y == bottom:
-            self._shift(top, bottom, 1)
+            del self._rows[top]
+            self._rows.insert(bottom, None)
         elif y < self.lines - 1:
             self.cursor.y += 1
 
@@ -209,7 +220,8 @@ class Grid(pyte.Screen):
         _, y = self._settled()
         top, bottom = self._region()
         if y == top:
-            self._shift(top, bottom, -1)
+            del self._rows[bottom]
+            self._rows.insert(top, None)
         elif y > 0:
             self.cursor.y -= 1
 
@@ -217,10 +229,10 @@ class Grid(pyte.Screen):
         return self.margins or Margins(0, self.lines - 1)
 
     def _shift(self, top: int, bottom: int, count: int) -> None:
-        rows = [(y, self.buffer.pop(y)) for y in range(top, bottom + 1) if y in self.buffer]
-        for y, row in rows:
-            if top <= y - count <= bottom:
-                self.buffer[y - count] = row
+        count = max(-(bottom - top + 1), min(count, bottom - top + 1))
+        rows = self._rows[top + max(count, 0) : bottom + 1 + min(count, 0)]
+        blank: _Rows = [None] * abs(count)
+        self._rows[top : bottom + 1] = rows + blank if count > 0 else blank + rows
 
     # The cursor
 
@@ -247,14 +259,27 @@ class Grid(pyte.Screen):
         _, bottom = self._region()
         self.cursor.y = min(y + (count or 1), bottom if y <= bottom else self.lines - 1)
 
+    def tab(self) -> None:
+        self.tabs(1)
+
     def tabs(self, count: int) -> None:
         """Move over so many tab stops, backwards if `count` is negative."""
-        for _ in range(min(abs(count), self.columns)):
-            if count > 0:
-                self.tab()
-            else:
-                stops = (stop for stop in self.tabstops if stop < self.cursor.x)
-                self.cursor.x = max(stops, default=0)
+        if count > 0:
+            at = bisect_right(self._stops, self.cursor.x) + count - 1
+            stop = self._stops[at] if at < len(self._stops) else self.columns
+        else:
+            at = bisect_left(self._stops, self.cursor.x) + count
+            stop = self._stops[at] if at >= 0 else 0
+        self.cursor.x = min(stop, self.columns - 1)
+
+    def set_tab_stop(self) -> None:
+        x, _ = self._settled()
+        if x not in self._stops:
+            insort(self._stops, x)
+
+    def clear_tab_stop(self, how: int = 0) -> None:
+        if how in (0, 3):
+            self._stops = [each for each in self._stops if how == 0 and each != self.cursor.x]
 
     def next_line(self) -> None:
         """Move to the beginning of the next row."""
@@ -270,7 +295,7 @@ class Grid(pyte.Screen):
 
     def save_cursor(self) -> None:
         self._saved[self.alternate] = Savepoint(
-            copy.copy(self.cursor),
+            Cursor(self.cursor.x, self.cursor.y),
             self.g0_charset,
             self.g1_charset,
             self.charset,
@@ -288,7 +313,7 @@ class Grid(pyte.Screen):
             self.mode.add(mo.DECOM)
         self.g0_charset, self.g1_charset = saved.g0_charset, saved.g1_charset
         self.charset = saved.charset
-        self.cursor = copy.copy(saved.cursor)
+        self.cursor = Cursor(saved.cursor.x, saved.cursor.y)
         self._keep_cursor_inside()
 
     def _keep_cursor_inside(self) -> None:
@@ -331,42 +356,45 @@ class Grid(pyte.Screen):
             self.save_cursor()
         if number != 1048 and on != self.alternate:
             if number == 1047 and not on:
-                self.buffer.clear()
-            self.buffer, self._away = self._away, self.buffer
+                self._rows = [None] * self.lines
+            self._rows, self._away = self._away, self._rows
             self.alternate = on
         if number == 1049 and on:
-            self.buffer.clear()
+            self._rows = [None] * self.lines
         if not on and number in (1048, 1049):
             self.restore_cursor()
 
     def resize(self, lines: int | None = None, columns: int | None = None) -> None:
         lines, columns = lines or self.lines, columns or self.columns
         other = self._saved.get(not self.alternate)
-        self.buffer = self._cut(self.buffer, self.cursor, lines, columns)
+        self._rows = self._cut(self._rows, self.cursor, lines, columns)
         self._away = self._cut(self._away, other.cursor if other else None, lines, columns)
-        self.tabstops |= set(range(-(-self.columns // 8) * 8, columns, 8)) if columns > 8 else set()
+        new = range(max(8, -(-self.columns // 8) * 8), columns, 8)
+        self._stops = sorted({*self._stops, *new})
+        self._aligned = [_CELLS["E"]] * columns
         self.lines, self.columns, self.margins = lines, columns, None
         self._keep_cursor_inside()
 
-    def _cut(
-        self, rows: _Rows, cursor: pyte.screens.Cursor | None, lines: int, columns: int
-    ) -> _Rows:
+    def _cut(self, rows: _Rows, cursor: Cursor | None, lines: int, columns: int) -> _Rows:
         """Return what fits of a screen; rows go from the top if the cursor would be lost otherwise."""
         lost = max(0, cursor.y - lines + 1) if cursor else 0
         if cursor:
             cursor.y -= lost
-        kept = _blank_rows()
-        for y, row in rows.items():
-            if 0 <= y - lost < lines:
-                kept[y - lost].update((x, cell) for x, cell in row.items() if x < columns)
-                if not row[columns].data:
-                    kept[y - lost][columns - 1] = _BLANK
+        kept: _Rows = [None] * lines
+        for y, row in enumerate(rows[lost : lost + lines]):
+            if row is not None:
+                cut = kept[y] = row[:columns] + [_BLANK] * (columns - len(row))
+                if columns < len(row) and not row[columns].data:
+                    cut[-1] = _BLANK
         return kept
 
     def text(self, y: int) -> str:
         """Return a row as text."""
-        row = self.buffer.get(y)
-        if not row:
-            return ""
-        text = "".join(row[x].data for x in range(min(max(row) + 1, self.columns)))
-        return text.rstrip(" ")
+        row = self._rows[y]
+        return "".join([cell.data for cell in row]).rstrip(" ") if row else ""
+
+
+def _part(row: _Row, x: int) -> None:
+    """See to it that no wide character reaches over the left edge of this column."""
+    if x < len(row) and not row[x].data:
+        row[x - 1] = row[x] = _BLANK

@@ -50,6 +50,7 @@ class Engine:
             await asyncio.gather(
                 self.jobs.stop_all(grace=grace), self.consoles.stop_all(grace=grace)
             )
+        self.screens.close()
         await self.consoles.close()
         await self.jobs.close()
         await self.jobs.ledger.store.close()

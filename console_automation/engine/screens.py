@@ -2,12 +2,16 @@
 
 A terminal emulator reads less than a megabyte a second, a program may print a hundred. So a screen
 that is far behind is drawn anew from the end of the output; what was printed before that is only
-searched for the modes that still hold.
+searched for the modes that still hold. Both have a limit in time too, for output that is made to
+cost the one who looks; and drawing has threads of its own, so that it holds up nothing else.
 """
 
 import asyncio
+import time
+from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from console_automation.core.job import OutputCounts, TerminalSize
 from console_automation.core.modes import TerminalModes
@@ -20,6 +24,14 @@ _DRAWN_BYTES = 128 << 10  # drawn anew from: a few hundred screens full
 _PAGE_BYTES = 1 << 20
 _PAGE_CHUNKS = 1 << 14
 _KEPT = 16  #: screens kept for whoever looks again
+_DRAWING_AT_ONCE = 2  #: threads
+
+#: Seconds that one look may search for modes, and then may draw. Ordinary output takes a part of it.
+#: After that older chunks are skipped and only the newest, as many as have `_LATE_BYTES` but one at
+#: least, are drawn: the screen may lack what was skipped, until the program draws it again.
+_PATIENCE = 1.0
+_LATE_BYTES = 8 << 10
+_CANCEL = b"\x18"  # ends a sequence whose end was skipped
 
 
 class _Drawn:
@@ -42,51 +54,90 @@ class _Drawn:
             self.size = size
 
 
+class _Turn:
+    """Whose turn it is to look at a session; gone when nobody looks or waits."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.holders = 0
+
+
 class Screens:
     """Draws the screens of sessions; `emulator` makes one of a size in columns and rows."""
 
-    def __init__(self, log: OutputLog, emulator: Callable[[int, int], Emulator]) -> None:
+    def __init__(
+        self,
+        log: OutputLog,
+        emulator: Callable[[int, int], Emulator],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
         self._emulator = emulator
+        self._now = now
         self._drawn: OrderedDict[str, _Drawn] = OrderedDict()
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, _Turn] = {}
+        self._threads = ThreadPoolExecutor(_DRAWING_AT_ONCE, thread_name_prefix="screens")
 
     async def look(self, session: Session, counts: OutputCounts) -> tuple[ScreenSnapshot, int]:
-        """Return the screen as it is now, and the last chunk that is on it."""
-        lock = self._locks.setdefault(session.id, asyncio.Lock())
+        """Return the screen as it was when this was called, and the last chunk that is on it."""
+        turn = self._turns.setdefault(session.id, _Turn())
+        turn.holders += 1
         try:
-            async with lock:
-                drawn = await asyncio.to_thread(self._draw, session, counts)
-                self._drawn[session.id] = drawn
-                self._drawn.move_to_end(session.id)
-                if len(self._drawn) > _KEPT:
-                    self._drawn.popitem(last=False)
-                return drawn.emulator.snapshot(), drawn.cursor
+            async with turn.lock:
+                return await self._look(session, counts)
         finally:
-            if not lock.locked():
-                self._locks.pop(session.id, None)
+            turn.holders -= 1
+            if not turn.holders:
+                del self._turns[session.id]
 
     def forget(self, session_id: str) -> None:
         """Let go of a session's screen."""
         self._drawn.pop(session_id, None)
 
-    def _draw(self, session: Session, counts: OutputCounts) -> _Drawn:
-        drawn = self._drawn.get(session.id)
+    def close(self) -> None:
+        """Draw no more; a drawing that goes on is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _look(self, session: Session, counts: OutputCounts) -> tuple[ScreenSnapshot, int]:
+        # The screen belongs to the thread that draws it: when its look is cancelled, the thread goes
+        # on, and the next look must not get the same emulator.
+        before = self._drawn.pop(session.id, None)
+        drawn, snapshot = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._draw, session, counts, before
+        )
+        self._drawn[session.id] = drawn
+        if len(self._drawn) > _KEPT:
+            self._drawn.popitem(last=False)
+        return snapshot, drawn.cursor
+
+    def _draw(
+        self, session: Session, counts: OutputCounts, drawn: _Drawn | None
+    ) -> tuple[_Drawn, ScreenSnapshot]:
         if drawn is None or counts.bytes - drawn.printed > _DRAWN_BYTES:
-            drawn = self._anew(session)
+            drawn = self._anew(session, counts.last_sequence)
         else:
-            for chunk in self._chunks(session, drawn.cursor):
-                drawn.take(chunk, size_at(session, chunk.at))
+            new = deque(self._chunks(session, drawn.cursor, counts.last_sequence))
+            self._draw_chunks(drawn, session, new)
         drawn.fit(session.size)
         drawn.printed = counts.bytes
+        return drawn, drawn.emulator.snapshot()
+
+    def _anew(self, session: Session, last: int) -> _Drawn:
+        modes, tail = self._search(session, last)
+        size = size_at(session, tail[0].at) if tail else session.size
+        drawn = _Drawn(self._emulator(size.cols, size.rows), size)
+        drawn.emulator.feed(modes.preamble())
+        self._draw_chunks(drawn, session, tail)
         return drawn
 
-    def _anew(self, session: Session) -> _Drawn:
+    def _search(self, session: Session, last: int) -> tuple[TerminalModes, deque[Chunk]]:
+        """Return the end of the output, and the modes that what is before it has set."""
+        limit = self._now() + _PATIENCE
         modes = TerminalModes()
         tail: deque[Chunk] = deque()
         held = 0
         size = session.sizes[0].size
-        for chunk in self._chunks(session, 0):
+        for chunk in self._chunks(session, 0, last):
             tail.append(chunk)
             held += len(chunk.data)
             while held > _DRAWN_BYTES and len(tail) > 1:
@@ -96,16 +147,32 @@ class Screens:
                     size = size_at(session, old.at)
                     modes.resized()
                 modes.feed(old.data)
-        size = size_at(session, tail[0].at) if tail else session.size
-        drawn = _Drawn(self._emulator(size.cols, size.rows), size)
-        drawn.emulator.feed(modes.preamble())
-        for chunk in tail:
-            drawn.take(chunk, size_at(session, chunk.at))
-        return drawn
+            if self._now() > limit:
+                modes.feed(_CANCEL)
+                modes.resized()
+                end = self._log.read_end(session.run_id, max_bytes=_DRAWN_BYTES, stream=None)
+                return modes, deque(end.chunks)
+        return modes, tail
 
-    def _chunks(self, session: Session, since: int) -> Iterator[Chunk]:
+    def _draw_chunks(self, drawn: _Drawn, session: Session, chunks: deque[Chunk]) -> None:
+        limit = self._now() + _PATIENCE
+        left = sum(len(chunk.data) for chunk in chunks)
+        while chunks:
+            if left > _LATE_BYTES and len(chunks) > 1 and self._now() > limit:
+                drawn.emulator.feed(_CANCEL)
+                while left > _LATE_BYTES and len(chunks) > 1:
+                    left -= len(chunks.popleft().data)
+            chunk = chunks.popleft()
+            left -= len(chunk.data)
+            drawn.take(chunk, size_at(session, chunk.at))
+
+    def _chunks(self, session: Session, since: int, last: int) -> Iterator[Chunk]:
+        """Yield the chunks up to the last one; of an end that is not known yet, one page.
+
+        What is printed meanwhile is not followed: it may come faster than it is drawn.
+        """
         has_more = True
-        while has_more:
+        while has_more and (since < last or not last):
             page = self._log.read(
                 session.run_id,
                 since=since,
@@ -113,11 +180,11 @@ class Screens:
                 max_chunks=_PAGE_CHUNKS,
                 stream=None,
             )
-            yield from page.chunks
-            since, has_more = page.next_since, page.has_more
+            yield from (chunk for chunk in page.chunks if chunk.sequence <= last or not last)
+            since, has_more = page.next_since, page.has_more and last > 0
 
 
 def size_at(session: Session, at: float) -> TerminalSize:
     """Return the size that the terminal had at a time."""
     sizes = session.sizes
-    return next((each.size for each in reversed(sizes) if each.at <= at), sizes[0].size)
+    return sizes[max(bisect_right(sizes, at, key=lambda each: each.at) - 1, 0)].size

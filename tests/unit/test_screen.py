@@ -1,5 +1,10 @@
 """What a person would see: the screen after any output."""
 
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,10 +79,16 @@ def test_a_fresh_screen_is_blank() -> None:
         ("a\x1bDb", ["a", " b"]),
         ("a\x1bEb", ["a", "b"]),
         ("ab\x1b[4b", ["abbbbb"]),
+        ("ab\x1b[99bc", ["abbbbbbbbb", "c"]),
+        ("abcdefghij\x1b[99b", ["abcdefghij", "jjjjjjjjjj"]),
+        ("abcd\x1b[4h\x1b[2Gx\x1b[2b", ["axxxbcd"]),
+        ("e\u0301\x1b[9999b", ["e" + "\u0301" * 8]),
         ("\x1b[4b", []),
         ("a\tb", ["a       b"]),
         ("a\t\x1b[Zb", ["b"]),
         ("a\x1b[Ib", ["a       b"]),
+        ("a\x1b[9999Ib\x1b[9999Zc", ["c        b"]),
+        ("\x1b[3G\x1bH\x1b[6G\x1bH\x1b[3G\x1b[g\r\tx", ["     x"]),
         ("\x1b[3g\x1b[4G\x1bH\r\tx", ["   x"]),
         ("abc\x1b[4h\x1b[1Gxy", ["xyabc"]),
         ("abc\x1b[4hz\x1b[4l\x1b[1Gxy", ["xycz"]),
@@ -87,6 +98,12 @@ def test_a_fresh_screen_is_blank() -> None:
         ("\x1b)0q\x0eq\x0fq", ["q─q"]),
         ("q\x0eq", ["qq"]),
         ("\x1b#8\x1b[2;1H\x1b[J", ["EEEEEEEEEE"]),
+        ("\x1b#8\x1b[Hx\x1b[3;1H\x1b[J", ["xEEEEEEEEE", "EEEEEEEEEE"]),
+        (
+            "\x1b#8\x1b[H\x1b[2P\x1b[2;1H\x1b[2@\x1b[3;1H\x1b[9X\x1b[4;2H\x1b[K",
+            ["EEEEEEEE", "  EEEEEEEE", "         E", "E"],
+        ),
+        ("\x1b#8\x1b[H\x1b[L\x1b[9999M\x1b#8\x1b[9999S", []),
         ("abcdefghijk", ["abcdefghij", "k"]),
         ("\x1b[?7labcdefghijk", ["abcdefghik"]),
         ("abc\x7fd", ["abcd"]),
@@ -387,6 +404,78 @@ def test_the_prompt_behind_the_alternate_screen_is_found_again_after_two_resizes
     screen.resize(COLS, ROWS)
     screen.feed(b"\x1b[?1049l!")
     assert screen.snapshot().lines == ("c", "$ !", "", "")
+
+
+# What output costs
+
+WIDE_SCREEN = 500
+FLOODS = [
+    "x\x1b[9999b",
+    "日\x1b[9999b",
+    "\x1b#8",
+    "\x1b#8x",
+    "\x1b#8\x1b[2J",
+    "\x1b[9999L",
+    "\x1b[9999M",
+    "\x1b[9999S",
+    "\x1b[9999T",
+    "\x1b[9999@",
+    "\x1b[9999P",
+    "\x1b[9999X",
+    "\x1b[@",
+    "\x1b[P",
+    "\x1b[K",
+    "\x1b[1K",
+    "\x1b[J",
+    "\x1b[1J",
+    "\x1b[2J",
+    "\r\x1b[9999I",
+    "\x1b[9999Z",
+    "\r\t",
+    "\n",
+    "\x1bM",
+    "\x1bc",
+    "\x1b7\x1b8",
+    "\x1b[4hx",
+    "\x1b[?7lx",
+    "\x1b[?1049h\x1b[?1049l",
+    "\x1b[2;9r\x1b[9;1H\n",
+]
+
+
+def steps(screen: TerminalScreen, output: str) -> int:
+    """Return how many lines of code and calls it takes to draw this."""
+    taken = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any]:
+        nonlocal taken
+        taken += 1
+        frame.f_trace_opcodes = True  # a loop on one line is as long as it runs
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        screen.feed(output.encode())
+    finally:
+        sys.settrace(before)
+    return taken
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_what_a_few_bytes_cost_does_not_grow_with_the_screen(flood: str) -> None:
+    small, big = TerminalScreen(COLS, ROWS), TerminalScreen(WIDE_SCREEN, 300)
+    for screen in (small, big):
+        screen.feed(b"\x1bH\x1b[C" * WIDE_SCREEN + b"\x1b#8\x1b[3;3H")
+        screen.feed(flood.encode())  # what is kept for the next time, is kept now
+    assert steps(big, flood * 5) < 4 * steps(small, flood * 5)
+
+
+@pytest.mark.parametrize("cols", [1, COLS])
+def test_a_long_text_costs_as_much_a_character_as_a_short_one(cols: int) -> None:
+    screen = TerminalScreen(cols, ROWS)
+    screen.feed(b"x" * cols)
+    assert steps(screen, "x" * 1000) < 11 * steps(screen, "x" * 100)
 
 
 # Anything at all

@@ -1,6 +1,11 @@
 """Screens drawn when somebody looks: the same whether they looked before or not, near or far behind."""
 
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,13 +13,45 @@ from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.screen import TerminalScreen
 from console_automation.core.job import OutputCounts, TerminalSize
 from console_automation.core.lifecycle import Started
+from console_automation.core.output import Page
 from console_automation.core.screen import ScreenSnapshot
 from console_automation.core.session import Resized, Session, SessionSpec, advance, new_session
 from console_automation.engine.screens import Screens
 from console_automation.shim.capture import STDOUT, Capture
 from tests.builders import command
+from tests.waiting import PATIENCE, until
 
 FAR = 400 << 10  #: bytes: more than what a screen is drawn from
+
+
+class SlowScreen(TerminalScreen):
+    """A screen for which time passes as it draws, and that knows who draws at the same time."""
+
+    def __init__(self, cols: int, rows: int, clock: "Clock") -> None:
+        super().__init__(cols, rows)
+        self.clock = clock
+        self.drawn = 0
+        self._drawing = threading.Lock()
+
+    def feed(self, data: bytes) -> None:
+        assert self._drawing.acquire(blocking=False), "two draw on one screen"
+        try:
+            self.clock.gate.wait(PATIENCE)
+            super().feed(data)
+            self.clock.time += len(data) * self.clock.per_byte
+            self.drawn += len(data)
+        finally:
+            self._drawing.release()
+
+
+class Clock:
+    """The time as a test has it pass, and a gate that a test may close before who draws."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.per_byte = 0.0
+        self.gate = threading.Event()
+        self.gate.set()
 
 
 class Stage:
@@ -35,17 +72,40 @@ class Stage:
             last_sequence=0,
         )
         self._log = SegmentLog(runs)
-        self.made = 0
+        self.emulators: list[SlowScreen] = []
+        self.clock = Clock()
+        self._opened: list[Screens] = []
         self.screens = self.another()
         self.at = 1.0
 
     def another(self) -> Screens:
         """Somebody who has never looked."""
-        return Screens(self._log, self._make)
+        self._opened.append(Screens(self._log, self._make, now=lambda: self.clock.time))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        self.clock.gate.set()
+        for screens in self._opened:
+            screens.close()
+
+    @property
+    def made(self) -> int:
+        return len(self.emulators)
 
     def _make(self, cols: int, rows: int) -> TerminalScreen:
-        self.made += 1
-        return TerminalScreen(cols, rows)
+        self.emulators.append(SlowScreen(cols, rows, self.clock))
+        return self.emulators[-1]
+
+    def after_each_read(self, happens: Callable[[], None]) -> None:
+        """Let something happen whenever a page has been read."""
+        read = self._log.read
+
+        def read_and_more(run_id: str, **how: Any) -> Page:
+            page = read(run_id, **how)
+            happens()
+            return page
+
+        self._log.read = read_and_more  # type: ignore[method-assign]
 
     def _apply(self, event: Started | Resized) -> None:
         self.session, _ = advance(self.session, event)
@@ -58,18 +118,26 @@ class Stage:
         self.at += 1.0
         self._apply(Resized(at=self.at, size=TerminalSize(cols=cols, rows=rows)))
 
+    def counts(self) -> OutputCounts:
+        return OutputCounts(bytes=self._capture.printed, last_sequence=self._capture.last_sequence)
+
     async def look(self, screens: Screens | None = None) -> ScreenSnapshot:
-        counts = OutputCounts(
-            bytes=self._capture.printed, last_sequence=self._capture.last_sequence
-        )
+        counts = self.counts()
         snapshot, cursor = await (screens or self.screens).look(self.session, counts)
-        assert cursor == self._capture.last_sequence
+        assert cursor == counts.last_sequence
         return snapshot
+
+    async def look_as(self, session_id: str) -> ScreenSnapshot:
+        """Look as if this was another session with the same output."""
+        other = replace(self.session, id=session_id)
+        return (await self.screens.look(other, self.counts()))[0]
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.close()
 
 
 async def test_who_looks_again_sees_what_was_printed_since(stage: Stage) -> None:
@@ -134,3 +202,109 @@ async def test_what_is_forgotten_is_drawn_anew(stage: Stage) -> None:
     stage.screens.forget("session-1")
     assert (await stage.look()).lines[0] == "text"
     assert stage.made == 2
+
+
+# What looking costs
+
+
+async def test_output_that_takes_too_long_to_draw_is_drawn_from_its_newest_part(
+    stage: Stage,
+) -> None:
+    await stage.look()
+    stage.print(b"x" * (64 << 10) + b"\x1b]2;" + b"never ended" * 4000 + b"\x1b[2J\x1b[Hthe end")
+    stage.clock.per_byte = 1 / 8192  # a second for two chunks
+    assert (await stage.look()).lines[0] == "the end"
+    assert stage.emulators[0].drawn < 32 << 10
+    stage.print(b"!")
+    assert (await stage.look()).lines[0] == "the end!"
+
+
+async def test_output_that_is_drawn_in_time_is_drawn_whole(stage: Stage) -> None:
+    await stage.look()
+    stage.print(b"x" * (64 << 10))
+    stage.clock.per_byte = 1 / (1 << 20)
+    await stage.look()
+    assert stage.emulators[0].drawn == 64 << 10
+
+
+async def test_a_search_for_modes_that_takes_too_long_goes_on_at_the_end(stage: Stage) -> None:
+    stage.print(b"\x1b[?1049h" + b"\x1b[m" * (FAR // 3) + b"\x1b]2;never ended")
+    for _ in range(40):
+        stage.print(b"x" * (64 << 10))
+    stage.print(b"\x1b[2J\x1b[Hthe end")
+
+    reads = 0
+
+    def slower_and_slower() -> None:
+        nonlocal reads
+        reads += 1
+        stage.clock.time += (reads - 1) * 2.0
+
+    stage.after_each_read(slower_and_slower)
+    seen = await stage.look()
+    assert (seen.alternate, seen.lines[0], seen.title) == (True, "the end", "")
+    assert reads == 2
+
+
+async def test_what_is_printed_while_somebody_looks_is_not_followed(stage: Stage) -> None:
+    stage.print(b"before\r\n")
+    last = stage.counts()
+    stage.after_each_read(lambda: stage.print(b"x" * (3 << 19)))
+    seen, cursor = await stage.screens.look(stage.session, last)
+    assert (seen.lines[:2], cursor) == (("before", ""), last.last_sequence)
+
+
+async def test_who_looks_at_one_screen_at_once_waits_for_each_other(stage: Stage) -> None:
+    stage.print(b"text")
+    looks = []
+    stage.clock.gate.clear()
+    for _ in range(5):
+        looks.append(asyncio.create_task(stage.look()))
+        await asyncio.sleep(0)
+    await until(lambda: stage.made, "the first drawing")
+    stage.print(b" more")
+    looks.append(asyncio.create_task(stage.look()))
+    await asyncio.sleep(0)
+    stage.clock.gate.set()
+    await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
+    looks += [asyncio.create_task(stage.look()) for _ in range(3)]
+    assert [each.lines[0] for each in await asyncio.gather(*looks)][-4:] == ["text more"] * 4
+    assert stage.made == 1
+
+
+async def test_a_look_that_is_given_up_leaves_its_screen_to_nobody_else(stage: Stage) -> None:
+    stage.print(b"text")
+    await stage.look()
+    stage.clock.gate.clear()
+    stage.print(b" more")
+    given_up = asyncio.create_task(stage.look())
+    await asyncio.sleep(0)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    second = asyncio.create_task(stage.look())
+    await until(lambda: stage.made == 2, "a screen of its own")
+    stage.clock.gate.set()
+    assert (await second).lines[0] == "text more"
+
+
+async def test_drawing_leaves_the_threads_of_others_alone(stage: Stage) -> None:
+    stage.print(b"text")
+    stage.clock.gate.clear()
+    looks = [asyncio.create_task(stage.look(stage.another())) for _ in range(2)]
+    looks += [asyncio.create_task(stage.look_as(f"session-{number}")) for number in range(2, 42)]
+    await until(lambda: stage.made >= 2, "drawings that stand still")
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), PATIENCE) == "done"
+    stage.clock.gate.set()
+    await asyncio.gather(*looks)
+
+
+async def test_closing_does_not_wait_for_a_drawing(stage: Stage) -> None:
+    stage.print(b"text")
+    stage.clock.gate.clear()
+    look = asyncio.create_task(stage.look())
+    await until(lambda: stage.made, "a drawing that stands still")
+    stage.screens.close()
+    assert not look.done()
+    stage.clock.gate.set()
+    assert (await look).lines[0] == "text"
