@@ -16,8 +16,17 @@ _WITH_VALUE: Mapping[ShellKind, str] = {
 }
 _NO_SESSION = re.compile(
     r"-[a-zA-Z]*c.*|--(?:command|version|help|dump-strings|dump-po-strings|no-execute|print-.*)"
-    r"(?:=.*)?|-[nvhD]"
+    r"(?:=.*)?"
 )
+# Further ones, as letters: those that execute nothing, or one line alone; that forbid to redirect
+# anything, as the integration must; that keep zsh from the files through which it finds it.
+_UNFIT: Mapping[ShellKind, str] = {
+    ShellKind.BASH: "Dnrt",
+    ShellKind.ZSH: "nprt",
+    ShellKind.SH: "nrt",
+}
+_UNFIT_NAMES = frozenset({"noexec", "onecmd", "singlecommand", "restricted"})
+_UNFIT_ZSH = frozenset({"privileged", "nointeractive"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +55,15 @@ def integrated(
     """Return argv and environment that start the shell interactively with its integration.
 
     `scripts` is the directory that holds them. The user's own arguments are kept. Arguments after which
-    there is no session (`-c`, a script, `--version`) are returned unchanged, as are those of a shell
-    without integration. `--norc` and its like are honoured: the integration is then all that is read.
+    there is no session (`-c`, a script, `--version`) or no integration can work (`-n`, a restricted
+    shell) are returned unchanged, as are those of a shell without integration. `--norc` and its like are
+    honoured: the integration is then all that is read.
     """
     if not is_integrated(kind):
         return argv, dict(environment)
     size = 2 if kind is ShellKind.SH and argv[0].endswith("busybox") else 1
     options = list(_options(kind, argv[size:]))
-    if _is_no_session(options):
+    if _is_no_session(options) or any(_is_unfit(kind, option) for option in options):
         return argv, dict(environment)
     dashed = argv[0].startswith("-")
     head = (argv[0].removeprefix("-"), *argv[1:size])
@@ -135,6 +145,24 @@ def _is_no_session(options: list[_Option]) -> bool:
         not o.name and (len(o.words) > 1 or o.words[0] not in ("-", "--")) for o in options
     )
     return operands and not any(_has(option, "s") for option in options)
+
+
+def _is_unfit(kind: ShellKind, option: _Option) -> bool:
+    """Return whether a shell with that option cannot be made to emit marks."""
+    is_zsh = kind is ShellKind.ZSH
+    if is_zsh and option.name == "--emulate":
+        return option.words[-1] != "zsh"  # as another shell it does not read what ZDOTDIR holds
+    if kind is ShellKind.FISH:
+        return option.name in ("-n", "-v", "-h")
+    letters, has_name, glued = option.name.partition("o")
+    name = glued or option.words[-1] if has_name else ""
+    if option.name.startswith("--"):
+        letters, name = "", option.name
+    elif not letters.startswith("-"):
+        return is_zsh and option.name == "+i"
+    name = re.sub("[-_]", "", name.lower())
+    named = name in _UNFIT_NAMES or (is_zsh and name in _UNFIT_ZSH)
+    return named or any(letter in _UNFIT[kind] for letter in letters[1:])
 
 
 def _is_posix(options: list[_Option], environment: Mapping[str, str]) -> bool:

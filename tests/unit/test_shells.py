@@ -107,11 +107,23 @@ def test_shells_without_integration_get_the_command_itself() -> None:
         (BASH, ("bash", "--norc"), {}, ("bash", "--rcfile", "/s/bash.sh"), {"RC": ""}),
         (BASH, ("bash", "--rcfile", "x"), {}, ("bash", "--rcfile", "/s/bash.sh"), {"RC": "x"}),
         (BASH, ("bash", "-x"), {}, ("bash", "--rcfile", "/s/bash.sh", "-x"), {}),
+        (BASH, ("bash", "-v"), {}, ("bash", "--rcfile", "/s/bash.sh", "-v"), {}),
+        (BASH, ("bash", "-h"), {}, ("bash", "--rcfile", "/s/bash.sh", "-h"), {}),
+        (ZSH, ("zsh", "-h"), {}, ("zsh", "-h"), {"=ZDOTDIR": "/s/zsh"}),
+        (ZSH, ("zsh", "--emulate", "zsh"), {}, ("zsh", "--emulate", "zsh"), {"=ZDOTDIR": "/s/zsh"}),
         (BASH, ("bash", "--posix"), {}, ("bash", "--posix"), {"=ENV": "/s/sh.sh"}),
         (ZSH, ("zsh",), {"ZDOTDIR": "/z"}, ("zsh",), {"=ZDOTDIR": "/s/zsh", "ZDOTDIR": "/z"}),
         (ZSH, ("zsh", "-f"), {}, ("zsh",), {"=ZDOTDIR": "/s/zsh", "RC": ""}),
         (SH, ("dash",), {"ENV": "e"}, ("dash",), {"=ENV": "/s/sh.sh", "ENV": "e"}),
         (SH, ("busybox", "sh"), {}, ("busybox", "sh"), {"=ENV": "/s/sh.sh"}),
+        (BASH, ("bash", "+n"), {}, ("bash", "--rcfile", "/s/bash.sh", "+n"), {}),
+        (
+            BASH,
+            ("bash", "+o", "noexec"),
+            {},
+            ("bash", "--rcfile", "/s/bash.sh", "+o", "noexec"),
+            {},
+        ),
         (FISH, ("fish", "-P"), {}, ("fish", "--init-command", "source /s/fish.fish", "-P"), {}),
     ],
 )
@@ -140,9 +152,30 @@ def test_a_shell_is_started_with_its_integration(
         (SH, ("sh", "-ec", "true")),
         (FISH, ("fish", "--command=true")),
         (FISH, ("fish", "--version")),
+        (FISH, ("fish", "-v")),
+        (BASH, ("bash", "-D")),
+        (BASH, ("bash", "-t")),
+        (BASH, ("bash", "-n")),
+        (BASH, ("bash", "-xn")),
+        (BASH, ("bash", "-o", "noexec")),
+        (BASH, ("bash", "-no", "vi")),
+        (BASH, ("bash", "-r")),
+        (BASH, ("bash", "-lr")),
+        (BASH, ("bash", "--restricted")),
+        (ZSH, ("zsh", "-r")),
+        (ZSH, ("zsh", "-n")),
+        (ZSH, ("zsh", "-p")),
+        (ZSH, ("zsh", "+i")),
+        (ZSH, ("zsh", "-o", "NO_EXEC")),
+        (ZSH, ("zsh", "--restricted")),
+        (ZSH, ("zsh", "--emulate", "sh")),
+        (ZSH, ("zsh", "--emulate", "ksh", "-x")),
+        (SH, ("dash", "-n")),
     ],
 )
-def test_what_opens_no_session_is_left_as_it_is(kind: ShellKind, argv: tuple[str, ...]) -> None:
+def test_what_opens_no_session_or_lets_no_integration_work_is_left_as_it_is(
+    kind: ShellKind, argv: tuple[str, ...]
+) -> None:
     assert integrated(kind, argv, {}, "/s") == (argv, {})
 
 
