@@ -96,16 +96,15 @@ class Stage:
         self.emulators.append(SlowScreen(cols, rows, self.clock))
         return self.emulators[-1]
 
-    def after_each_read(self, happens: Callable[[], None]) -> None:
-        """Let something happen whenever a page has been read."""
+    def before_each_read(self, happens: Callable[[], None]) -> None:
+        """Let something happen whenever a page is read."""
         read = self._log.read
 
-        def read_and_more(run_id: str, **how: Any) -> Page:
-            page = read(run_id, **how)
+        def more_and_read(run_id: str, **how: Any) -> Page:
             happens()
-            return page
+            return read(run_id, **how)
 
-        self._log.read = read_and_more  # type: ignore[method-assign]
+        self._log.read = more_and_read  # type: ignore[method-assign]
 
     def _apply(self, event: Started | Resized) -> None:
         self.session, _ = advance(self.session, event)
@@ -240,7 +239,7 @@ async def test_a_search_for_modes_that_takes_too_long_goes_on_at_the_end(stage: 
         reads += 1
         stage.clock.time += (reads - 1) * 2.0
 
-    stage.after_each_read(slower_and_slower)
+    stage.before_each_read(slower_and_slower)
     seen = await stage.look()
     assert (seen.alternate, seen.lines[0], seen.title) == (True, "the end", "")
     assert reads == 2
@@ -249,7 +248,7 @@ async def test_a_search_for_modes_that_takes_too_long_goes_on_at_the_end(stage: 
 async def test_what_is_printed_while_somebody_looks_is_not_followed(stage: Stage) -> None:
     stage.print(b"before\r\n")
     last = stage.counts()
-    stage.after_each_read(lambda: stage.print(b"x" * (3 << 19)))
+    stage.before_each_read(lambda: stage.print(b"x" * (3 << 19)))
     seen, cursor = await stage.screens.look(stage.session, last)
     assert (seen.lines[:2], cursor) == (("before", ""), last.last_sequence)
 
