@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import select
 import signal
 import struct
 import sys
@@ -85,11 +86,8 @@ class Wiring:
         return stdin.accept(data, eof=eof)
 
     def _has_unread(self) -> bool:
-        try:
-            count = fcntl.ioctl(self.theirs[0], termios.FIONREAD, bytes(4))
-        except OSError:
-            return False
-        return any(count)
+        """Asked in this way, and in no other, the kernel first passes on what is on its way."""
+        return bool(select.select([self.theirs[0]], [], [], 0)[0])
 
     def _interrupt(self, key: int, number: int, data: bytes) -> bool:
         """Do what the terminal does at the key; False when it is an ordinary one, or cannot be done."""
