@@ -53,6 +53,7 @@ async def test_a_command_is_not_typed_into_a_program_that_shows_a_forged_prompt(
     )
     assert answer.is_error and answer.structured["code"] == "CONFLICT"
     await session.key("ctrl+c")
+    await session.idle()
     assert (await session.run("echo free"))["output"] == "free\n"
 
 
