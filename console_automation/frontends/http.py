@@ -28,6 +28,8 @@ from console_automation.errors import BadRequest, Unavailable
 from console_automation.frontends.mcp.server import McpServer
 
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/]+)(?::[0-9]*)?")
+_REFUSED_BYTES = 65_536
+_REFUSED_SECONDS = 1.0
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -64,6 +66,7 @@ class Gate:
             return
         refusal = self._refusal(scope)
         if refusal is not None:
+            await _take_body(scope, receive)
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -83,6 +86,23 @@ class Gate:
         if not length.isdigit() or int(length) > self._max_body:
             return _refused(413, f"a request may have {self._max_body} bytes")
         return None
+
+
+async def _take_body(scope: Scope, receive: Receive) -> None:
+    """Read what a refused request says, up to a bound. To answer and close on what is still coming
+    would reset the connection, and the client might never see the answer."""
+    if scope["type"] != "http" or any(name == b"expect" for name, _ in scope["headers"]):
+        return  # who expects a word of ours first has sent nothing yet
+    left = _REFUSED_BYTES
+    try:
+        async with asyncio.timeout(_REFUSED_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
+    except TimeoutError:
+        return
 
 
 def _single(scope: Scope) -> dict[bytes, bytes] | None:

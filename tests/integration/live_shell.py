@@ -21,6 +21,12 @@ PROGRAMS = {"bash": "bash", "zsh": "zsh", "sh": "dash", "fish": "fish"}
 HERE = tuple(kind for kind, program in PROGRAMS.items() if shutil.which(program))
 
 
+def completed(data: Path) -> None:
+    """Make a data directory in which fish finds its completions: it would go through every manual
+    page of the machine for them, at its first start, for half a minute of a processor."""
+    (data / "fish" / "generated_completions").mkdir(parents=True)
+
+
 class LiveShell:
     """Types commands into a shell with a home of its own, and reads what its terminal gets."""
 
@@ -38,8 +44,10 @@ class LiveShell:
         for name, text in (files or {}).items():
             (self.home / name).parent.mkdir(parents=True, exist_ok=True)
             (self.home / name).write_text(text)
+        completed(self.home / "data")
         asked = {
             "HOME": str(self.home),
+            "XDG_DATA_HOME": str(self.home / "data"),
             "PATH": os.environ["PATH"],
             "TERM": "xterm",
             "LANG": "C.UTF-8",

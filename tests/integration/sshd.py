@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.integration.live_shell import completed
 from tests.waiting import PATIENCE, until_now
 
 #: sshd wants to be called by its whole path; only the superuser has its place on the PATH.
@@ -32,6 +33,7 @@ UseDNS no
 PrintMotd no
 PrintLastLog no
 AllowTcpForwarding yes
+SetEnv XDG_DATA_HOME={place}/data
 MaxStartups 100
 """
 
@@ -46,6 +48,7 @@ class Sshd:
 
     def __init__(self, place: Path) -> None:
         place.mkdir()
+        completed(place / "data")
         self.place = place
         self.port = 0
         self.user = user()

@@ -194,3 +194,20 @@ def test_the_token_is_in_no_log_and_on_no_command_line(server: Server) -> None:
     assert server.token not in (server.home / "daemon.log").read_text()
     command: Any = Path(f"/proc/{server.pid}/cmdline").read_bytes()
     assert server.token.encode() not in command
+
+
+def test_a_refusal_is_seen_though_the_body_comes_after_it_could_have_been_sent(
+    server: Server,
+) -> None:
+    """Headers first, the body a moment later: a server that answers and closes in between resets."""
+    host, port = server.url.removeprefix("http://").split(":")
+    for _ in range(20):
+        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        with closing(connection):
+            connection.putrequest("POST", "/mcp")
+            connection.putheader("Content-Length", "40000")
+            connection.endheaders()
+            for _ in range(10):
+                connection.send(b"x" * 4000)
+            answer = connection.getresponse()
+            assert (answer.status, b"token" in answer.read()) == (401, True)
