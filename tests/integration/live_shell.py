@@ -3,6 +3,7 @@
 import os
 import select
 import shutil
+import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,12 @@ def completed(data: Path) -> None:
     """Make a data directory in which fish finds its completions: it would go through every manual
     page of the machine for them, at its first start, for half a minute of a processor."""
     (data / "fish" / "generated_completions").mkdir(parents=True)
+
+
+def hear_signals() -> None:
+    """Undo what tests that run in the background of some script would hand down: an ignored ctrl+c."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class LiveShell:
@@ -57,7 +64,12 @@ class LiveShell:
         start = argv, asked
         if argv is None:
             start = integrated(self.kind, (PROGRAMS[kind], *arguments), asked, str(SCRIPTS))
-        self.process = PtyProcess.spawn(list(start[0] or ()), cwd=str(self.home), env=start[1])
+        self.process = PtyProcess.spawn(
+            list(start[0] or ()),
+            cwd=str(self.home),
+            env=start[1],
+            preexec_fn=hear_signals,
+        )
         self.received = b""
         self.over = False
 

@@ -27,6 +27,7 @@ from tests.waiting import PATIENCE, until_now
 
 ROUNDS = 12
 CLIENTS = 2
+MOST_LEFT_OPEN = 15  # by each client: there is a cap on sessions
 LONGEST_LIFE = 0.6  # seconds; the first of them are spent on taking up what was there
 T = TypeVar("T")
 
@@ -72,7 +73,8 @@ class Driver(threading.Thread):
         self.seen.append(seen)
         for _ in range(self._chance.randrange(5)):
             self._type(seen)
-        if self._chance.random() < 0.6:
+        left_open = sum(not each.asked_to_stop for each in self.seen)
+        if self._chance.random() < 0.6 or left_open > MOST_LEFT_OPEN:
             stop = {"sessionId": seen.id, "force": self._chance.random() < 0.3}
             seen.asked_to_stop = True
             answer = self._dare(lambda: self.caller.call("console_stop_session", **stop))
