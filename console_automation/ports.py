@@ -315,7 +315,7 @@ class Foreground:
     """The program that a terminal's input goes to."""
 
     pid: int
-    command: str
+    command: str  #: "" when it has just ended
     is_waiting: bool | None  #: for input, as far as the system tells; None: it does not
 
 

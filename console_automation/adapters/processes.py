@@ -23,10 +23,15 @@ class SystemProcesses:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
             leader = int(fields[5])
-            with open(f"/proc/{leader}/cmdline", "rb") as file:
-                command = file.read().replace(b"\0", b" ").decode("utf-8", "replace")
         except (OSError, IndexError, ValueError):
             return None
+        if leader <= 0:
+            return None
+        try:
+            with open(f"/proc/{leader}/cmdline", "rb") as file:
+                command = file.read().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            command = ""  # it has just ended, and the shell has not taken the terminal back yet
         return Foreground(
             pid=leader, command=one_line(command, 200), is_waiting=_is_reading(leader)
         )

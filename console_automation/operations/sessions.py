@@ -258,7 +258,7 @@ async def _state(engine: Engine, session: Session) -> view.StateResult:
     else:
         waits = front is not None and front.is_waiting is True
         result["state"] = "waiting_for_input" if waits else "executing"
-    if front is not None:
+    if front is not None and front.command:
         result["foreground"] = front.command
     if session.spec.host is None and (cwd := engine.processes.directory(session.pid)):
         result["workingDirectory"] = cwd
