@@ -31,6 +31,11 @@ class Page:
     first_available: int | None = None  #: the oldest sequence number still retained
 
 
+def text_of(chunks: Iterable[Chunk]) -> str:
+    """Return what consecutive chunks say together, characters that lie across two of them whole."""
+    return b"".join(chunk.data for chunk in chunks).decode("utf-8", "replace")
+
+
 def last_lines(chunks: Iterable[Chunk], count: int) -> tuple[Chunk, ...]:
     """Return the chunks that hold the last `count` lines, the first of them cut to its part."""
     kept: list[Chunk] = []

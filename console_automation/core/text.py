@@ -5,6 +5,7 @@ characters that can smuggle instructions are taken out; tabs and newlines stay.
 """
 
 import re
+import signal
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -27,6 +28,7 @@ _INVISIBLE = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]"
 )
 
+_SIGNALS = {each.value: each.name for each in signal.Signals}
 _PLAIN = bytes([0x09, 0x0A, *range(0x20, 0x7F)])
 
 
@@ -60,6 +62,11 @@ def one_line(text: str, width: int = 120) -> str:
 def iso(at: float) -> str:
     """Return epoch seconds as ISO 8601 UTC with milliseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name, SIG<n> for one that has none."""
+    return _SIGNALS.get(number, f"SIG{number}")
 
 
 def counted(count: int, noun: str) -> str:

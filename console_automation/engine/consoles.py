@@ -5,13 +5,13 @@ As with jobs, what happens to a session is an event, and `_apply` is the one way
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Coroutine, Sequence
 
 from console_automation.config import Settings
 from console_automation.core import recovery, session
 from console_automation.core.job import Cause, Exit, OutputCounts, TerminalSize
 from console_automation.core.lifecycle import Effect, Event, Exited, Started, StopRun
+from console_automation.core.output import text_of
 from console_automation.core.recovery import RunFacts
 from console_automation.core.session import (
     Close,
@@ -23,6 +23,7 @@ from console_automation.core.session import (
     StopRequested,
 )
 from console_automation.core.ssh import SshEnd, ssh_ended
+from console_automation.core.text import signal_name
 from console_automation.engine.executions import Executions
 from console_automation.engine.tracker import Typed
 from console_automation.engine.waiters import Waiters
@@ -38,7 +39,6 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 _SSH_TAIL = 4096
 _HANG_UP, _KILL = 1, 9  # an interactive shell ignores SIGTERM
-_SIGNALS = frozenset(each.value for each in signal.Signals)
 Listener = Callable[[Session], None]
 
 
@@ -48,7 +48,7 @@ def session_closed(each: Session) -> SessionClosed:
     number = each.exit.signal if each.exit else None
     how = f"{each.closing}" + (f", exit code {code}" if code is not None else "")
     if number is not None:
-        how += f", by {signal.Signals(number).name}" if number in _SIGNALS else f", SIG{number}"
+        how += f", by {signal_name(number)}"
     why = f" {each.error}" if each.error else " console_create_session opens another."
     return SessionClosed(
         f"Session {each.id} is closed ({how}). Its output can still be read with"
@@ -289,8 +289,7 @@ class ConsoleManager:
     def _of_ssh(self, each: Session, ended: Exited) -> Exited:
         """Tell the end of the connection from that of the program at its other end."""
         page = self._output.read_end(each.run_id, max_bytes=_SSH_TAIL, stream=None)
-        tail = b"".join(chunk.data for chunk in page.chunks).decode("utf-8", "replace")
-        end = ssh_ended(ended.exit.code, tail)
+        end = ssh_ended(ended.exit.code, text_of(page.chunks))
         if end is SshEnd.EXITED:
             return ended
         why = f"ssh: {end.value}. {end.advice}"

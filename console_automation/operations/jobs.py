@@ -4,17 +4,16 @@ import signal
 import time
 
 from console_automation.core.job import Job, Leftovers, OnOutputLimit, Status
-from console_automation.core.output import Chunk
+from console_automation.core.output import text_of
 from console_automation.core.text import counted, human_bytes, human_seconds, sanitize
 from console_automation.engine.engine import Engine
-from console_automation.engine.output import OutputQuery
 from console_automation.engine.retention import FINISHED
 from console_automation.errors import Conflict
 from console_automation.operations import requests as ask
 from console_automation.operations import texts
 from console_automation.operations import views as view
 from console_automation.operations.session_commands import execute_in_session, in_scope
-from console_automation.operations.submission import Call, job_spec, query_of, telling
+from console_automation.operations.submission import Call, job_spec, newest, query_of, telling
 from console_automation.ports import JobFilter
 
 
@@ -50,12 +49,7 @@ async def execute_async(
         "job": job_view(engine, job),
     }
     if options.wait_ms and job.is_terminal:
-        query = OutputQuery(
-            latest=True,
-            max_bytes=engine.settings.output_page_bytes,
-            max_chunks=engine.settings.output_page_chunks,
-        )
-        page = await engine.output.read(job.id, query)
+        page = await engine.output.read(job.id, newest(engine.settings))
         result["output"] = view.chunk_views(page.page.chunks, raw=False)
     return result
 
@@ -89,14 +83,7 @@ async def execute_command(
 
 async def command_result(engine: Engine, job: Job, waited: float) -> view.CommandResult:
     """Return what a foreground command has come to; `waited` seconds count while it is not over."""
-    read = await engine.output.read(
-        job.id,
-        OutputQuery(
-            latest=True,
-            max_bytes=engine.settings.output_page_bytes,
-            max_chunks=engine.settings.output_page_chunks,
-        ),
-    )
+    read = await engine.output.read(job.id, newest(engine.settings))
     shown = sum(len(chunk.data) for chunk in read.page.chunks)
     seen = view.job_view(read.printer, read.counts, None)
     result: view.CommandResult = {
@@ -106,7 +93,7 @@ async def command_result(engine: Engine, job: Job, waited: float) -> view.Comman
         "exitCode": seen["exitCode"],
         "durationMs": seen.get("durationMs", round(waited * 1000)),
         "timeout": seen["timeout"],
-        "output": sanitize(_text(read.page.chunks)),
+        "output": sanitize(text_of(read.page.chunks)),
         "omittedBytes": max(0, read.counts.bytes - shown),
         "nextSince": read.page.next_since,
     }
@@ -119,10 +106,6 @@ async def command_result(engine: Engine, job: Job, waited: float) -> view.Comman
     if "leftovers" in seen:
         result["leftovers"] = seen["leftovers"]
     return result
-
-
-def _text(chunks: "tuple[Chunk, ...]") -> str:
-    return b"".join(chunk.data for chunk in chunks).decode("utf-8", "replace")
 
 
 async def get_job_status(engine: Engine, call: Call, request: ask.GetJobStatus) -> view.JobResult:

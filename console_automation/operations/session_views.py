@@ -7,9 +7,9 @@ from typing_extensions import TypedDict
 from console_automation.core.job import OutputCounts
 from console_automation.core.screen import ScreenSnapshot
 from console_automation.core.session import Session, SessionCommand
-from console_automation.core.text import iso, sanitize
+from console_automation.core.text import iso, sanitize, signal_name
 from console_automation.engine.output import OutputPage
-from console_automation.operations.views import ChunkView, OutputView, chunk_views, signal_name
+from console_automation.operations.views import ChunkView, OutputView, chunk_views
 
 
 class CommandView(TypedDict):

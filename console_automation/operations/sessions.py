@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from typing import Any
 
 from console_automation.core.job import TerminalSize
 from console_automation.core.keys import encode_key, paste
+from console_automation.core.output import text_of
 from console_automation.core.session import Session, SessionPhase
 from console_automation.core.shells import ShellKind, is_integrated
 from console_automation.core.text import human_seconds, sanitize
@@ -19,7 +19,7 @@ from console_automation.operations import session_requests as ask
 from console_automation.operations import session_views as view
 from console_automation.operations.session_opening import session_spec
 from console_automation.operations.session_texts import session_line
-from console_automation.operations.submission import Call, query_of, telling
+from console_automation.operations.submission import Call, newest, query_of, telling
 
 _FIRST_OUTPUT_SECONDS = 1.0  #: a program that is no shell shows something within it, or later
 _ANSWER_SECONDS = 1.0  #: a shell that starts does not read its terminal for that long
@@ -41,16 +41,15 @@ async def create_session(
     elif ready:
         quick = OutputQuery(max_bytes=1, max_chunks=1, wait=min(wait, _FIRST_OUTPUT_SECONDS))
         await engine.session_output.read(session.id, quick)
-    read = await engine.session_output.read(session.id, _page(engine, latest=True))
+    read = await engine.session_output.read(session.id, newest(engine.settings))
     if read.printer.error is not None:
         raise session_closed(read.printer)
-    text = b"".join(chunk.data for chunk in read.page.chunks).decode("utf-8", "replace")
     result: view.CreateResult = {
         "success": True,
         "sessionId": session.id,
         "ready": ready and not read.printer.is_terminal,
         "status": read.printer.phase.value,
-        "output": sanitize(text),
+        "output": sanitize(text_of(read.page.chunks)),
         "nextSince": read.page.next_since,
     }
     if session.pid is not None:
@@ -74,15 +73,6 @@ async def _prompted(engine: Engine, session: Session, wait: float) -> bool:
             return False
         # When its program has just ended, that is told in a moment.
         await engine.consoles.changes.wait([session.id], enough=1, timeout=_MOMENT)
-
-
-def _page(engine: Engine, **fields: Any) -> OutputQuery:
-    settings = engine.settings
-    sizes = {
-        "max_bytes": settings.output_page_bytes,
-        "max_chunks": settings.output_page_chunks,
-    }
-    return OutputQuery(**{**sizes, **fields})
 
 
 # -- typing ------------------------------------------------------------------------------------

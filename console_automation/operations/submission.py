@@ -120,6 +120,15 @@ def query_of(settings: Settings, options: ask.OutputOptions) -> OutputQuery:
     )
 
 
+def newest(settings: Settings) -> OutputQuery:
+    """Return the query for the end of the output, a page of it."""
+    return OutputQuery(
+        latest=True,
+        max_bytes=settings.output_page_bytes,
+        max_chunks=settings.output_page_chunks,
+    )
+
+
 async def telling(
     settings: Settings, call: Call, wait: float, work: Awaitable[T], sentence: Callable[[], str]
 ) -> T:

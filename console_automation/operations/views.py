@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from console_automation.core.job import Job, OutputCounts, Status
 from console_automation.core.output import Chunk
-from console_automation.core.text import iso, sanitize
+from console_automation.core.text import iso, sanitize, signal_name
 from console_automation.engine.dispatcher import Standing
 from console_automation.engine.output import OutputPage
 
@@ -263,18 +263,6 @@ def job_view(job: Job, counts: OutputCounts, standing: Standing | None) -> JobVi
     if command.args is not None:
         present["args"] = list(command.args)
     return present  # type: ignore[return-value]
-
-
-_SIGNALS: dict[int, str] = {}
-
-
-def signal_name(number: int) -> str:
-    """Return a signal's name, SIG<n> for one that has none."""
-    import signal
-
-    if not _SIGNALS:
-        _SIGNALS.update({each.value: each.name for each in signal.Signals})
-    return _SIGNALS.get(number, f"SIG{number}")
 
 
 def chunk_views(chunks: tuple[Chunk, ...], *, raw: bool) -> list[ChunkView]:
