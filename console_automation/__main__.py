@@ -1,4 +1,4 @@
-"""The command `console-automation`. The bridge is reached without importing anything heavy."""
+"""The commands `console-automation` and `job`. The bridge is reached without importing anything heavy."""
 
 import sys
 
@@ -6,18 +6,31 @@ from console_automation import NOT_ON_WINDOWS
 
 
 def main() -> int:
-    """Run the command line; returns the exit code."""
+    """Run `console-automation`; returns the exit code."""
     if sys.platform == "win32":
-        sys.stderr.write(f"{NOT_ON_WINDOWS}\n")
-        return 4
+        return _not_here()
     if sys.argv[1:] == ["mcp"]:
         from console_automation import paths
         from console_automation.frontends import bridge
 
         return bridge.main(paths.home())
-    from console_automation.frontends import cli
+    from console_automation.frontends.cli.program import SERVER
 
-    return cli.main()
+    return SERVER.main(sys.argv[1:])
+
+
+def job() -> int:
+    """Run `job`; returns the exit code."""
+    if sys.platform == "win32":
+        return _not_here()
+    from console_automation.frontends.cli.program import JOB
+
+    return JOB.main(sys.argv[1:])
+
+
+def _not_here() -> int:
+    sys.stderr.write(f"{NOT_ON_WINDOWS}\n")
+    return 4
 
 
 if __name__ == "__main__":

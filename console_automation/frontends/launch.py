@@ -14,7 +14,7 @@ from console_automation.frontends.handshake import PROTOCOL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing is slow to import, and this module starts the bridge
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 _START_SECONDS = 30.0
@@ -98,7 +98,7 @@ def _is_held(home: str) -> bool:
     return False
 
 
-def exchange(line: socket.socket, request: dict[str, object]) -> "dict[str, Any]":
+def exchange(line: socket.socket, request: "Mapping[str, Any]") -> "dict[str, Any]":
     """Send one request on an `api` connection and return the answer.
 
     Raises DaemonUnavailable when the daemon ends meanwhile.
@@ -114,7 +114,7 @@ def exchange(line: socket.socket, request: dict[str, object]) -> "dict[str, Any]
     return result
 
 
-def exchange_many(line: socket.socket, request: dict[str, object]) -> "Iterator[dict[str, Any]]":
+def exchange_many(line: socket.socket, request: "Mapping[str, Any]") -> "Iterator[dict[str, Any]]":
     """Send one request on an `api` connection and yield its answers up to the one that is no `line`.
 
     Raises DaemonUnavailable when the daemon ends meanwhile.

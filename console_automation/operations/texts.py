@@ -1,22 +1,27 @@
 """What a model reads beside the structured result: what happened, and what to do next, in few words."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from console_automation.core.text import counted, human_bytes, human_seconds, one_line
-from console_automation.operations.views import (
-    CancelResult,
-    ChunkView,
-    CleanupResult,
-    CommandResult,
-    ExecuteResult,
-    InputResult,
-    JobResult,
-    JobView,
-    ListResult,
-    MetricsResult,
-    OutputResult,
-    WaitResult,
-)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the command line says the same words, and does without pydantic
+    from console_automation.operations.views import (
+        CancelResult,
+        ChunkView,
+        CleanupResult,
+        CommandResult,
+        ExecuteResult,
+        InputResult,
+        JobResult,
+        JobView,
+        ListResult,
+        MetricsResult,
+        OutputResult,
+        WaitResult,
+    )
 
 #: A client may show its model only this text, so the end of the output is in it; more would be the
 #: same bytes twice.

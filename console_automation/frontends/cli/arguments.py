@@ -1,0 +1,88 @@
+"""What the commands take: one parser class, one way to write a duration, one way to name a job."""
+
+import argparse
+import os
+import re
+from argparse import SUPPRESS, ArgumentTypeError
+
+from console_automation.frontends.cli.outcome import NOT_FOUND, USAGE, Failure
+from console_automation.frontends.client import Client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_CANDIDATES = 10  #: jobs shown of those that a prefix may mean
+
+REFERENCE = "id, beginning of an id, or name"
+HIDDEN = SUPPRESS  #: as the help of an option that is not for people
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line and say where help is."""
+
+    def __init__(self, **options: "Any") -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> "NoReturn":
+        """Refuse the arguments. Raises Failure."""
+        raise Failure(f"{message}. See `{self.prog} --help`.", USAGE)
+
+
+def take_json(parser: argparse.ArgumentParser) -> None:
+    """Have a command print JSON when asked."""
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON (docs/cli.md has the schema)"
+    )
+
+
+def duration(text: str) -> float:
+    """Return `30s`, `5m`, `1h30m`, `7d` or bare seconds as milliseconds.
+
+    Raises ArgumentTypeError.
+    """
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text) * 1000
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ArgumentTypeError(f"{text!r} is no duration; write it like 30s, 5m, 1h30m or 7d")
+    return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Return `NAME=VALUE` as a pair. Raises ArgumentTypeError."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def here() -> str:
+    """Return the working directory, the home directory where that is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return os.path.expanduser("~")
+
+
+def job_of(client: Client, reference: str) -> "dict[str, Any]":
+    """Return the job that a person means. Raises Failure when there is none, or more than one."""
+    options = {"ref": reference, "project": here(), "limit": _CANDIDATES}
+    found = client.call("console_list_jobs", {"options": options})
+    jobs: list[dict[str, Any]] = found["jobs"]
+    if not jobs:
+        raise Failure(
+            f"there is no job {reference!r}. `job list --all` shows the jobs there are.", NOT_FOUND
+        )
+    if len(jobs) > 1:
+        from console_automation.operations.texts import job_line
+
+        shown = "".join(f"\n  {job_line(job)}" for job in jobs)  # type: ignore[arg-type]
+        more = f"\n  and {found['total'] - len(jobs)} more" if found["total"] > len(jobs) else ""
+        raise Failure(
+            f"{reference!r} could be any of these; say more of the id:{shown}{more}", USAGE
+        )
+    return jobs[0]

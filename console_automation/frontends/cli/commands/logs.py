@@ -1,0 +1,60 @@
+"""Show what a job has printed, stdout and stderr in the order in which it came. Control sequences are
+taken out, so that nothing a job prints can act on your terminal; --raw shows the bytes as they are.
+
+Examples:
+  job logs build                          all of it
+  job logs --tail 50 -f build             the last 50 lines, then whatever comes
+  job logs --grep 'error|warning' build   matching lines (RE2)
+  job logs --since 10m --timestamps build
+"""
+
+from console_automation.frontends.cli import arguments, following, moments, outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from console_automation.frontends.cli.streams import Streams
+    from console_automation.frontends.client import Client
+
+
+def configure(parser: "ArgumentParser") -> None:
+    """Say what `job logs` takes."""
+    add = parser.add_argument
+    add("job", metavar="JOB", help=arguments.REFERENCE)
+    add("-f", "--follow", action="store_true", help="go on until the job is over")
+    add("--tail", type=int, metavar="N", help="begin with the last N lines")
+    stream = parser.add_mutually_exclusive_group()
+    stream.add_argument("--stdout", dest="stream", action="store_const", const="stdout")
+    stream.add_argument("--stderr", dest="stream", action="store_const", const="stderr")
+    add("--since", metavar="TIME", help="what came since: 10m ago, or 2026-11-26T10:00:00Z")
+    add("--grep", metavar="PATTERN", help="only lines that match (RE2)")
+    add("-i", "--ignore-case", action="store_true")
+    add("-C", "--context", type=int, metavar="N", help="lines around each match")
+    add("--timestamps", action="store_true", help="put before each line when it came")
+    add("--raw", action="store_true", help="bytes as they are, control sequences included")
+    arguments.take_json(parser)
+
+
+def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
+    """Print it."""
+    job = arguments.job_of(client, given.job)
+    wanted: dict[str, Any] = {
+        "tail": given.tail,
+        "stream": given.stream,
+        "grep": given.grep,
+        "ignoreCase": given.ignore_case or None,
+        "context": given.context,
+        "raw": given.raw or None,
+        "since": given.since and moments.sequence_before(client, job["id"], given.since),
+    }
+    options = {name: value for name, value in wanted.items() if value is not None}
+    try:
+        for page in following.pages(client, job["id"], options, follow=given.follow):
+            following.show(streams, page, raw=given.raw, timestamps=given.timestamps)
+    except KeyboardInterrupt:
+        if given.follow:
+            following.detached(streams, [job["id"]])
+        raise
+    return outcome.DONE

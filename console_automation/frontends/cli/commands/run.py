@@ -1,0 +1,132 @@
+"""Start a background job and print its id.
+
+One word is a line for the shell; several words, or what comes after --, are a program and its
+arguments, which no shell sees. The job runs here (or in --dir) with this shell's environment, and
+without a time limit unless -t sets one. It goes on when this terminal is closed.
+
+Examples:
+  job run 'make -j4 test 2>&1 | tee log'       a shell line
+  job run -n train -t 12h -- python train.py   a program, named, ended after 12 hours
+  job run -w pytest -q                         wait; exit with pytest's exit code
+  job run --after build 'make install'         once the job named build has completed
+  job run -k nightly-2026-11-26 ./backup.sh    the same key again returns the same job
+  dump | job run --input - psql                feed it up to 1 MiB, then the end of its stdin
+"""
+
+import os
+import sys
+
+from console_automation.frontends.cli import arguments, following, outcome
+from console_automation.frontends.cli.outcome import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from console_automation.frontends.cli.streams import Streams
+    from console_automation.frontends.client import Client
+
+
+def configure(parser: "ArgumentParser") -> None:
+    """Say what `job run` takes."""
+    add, duration = parser.add_argument, arguments.duration
+    add("-n", "--name", help="a name for it, unique in the project while it is active")
+    add("-t", "--timeout", type=duration, metavar="TIME", help="end it after 30s, 5m, 1h, 7d")
+    add("-d", "--dir", metavar="DIR", help="run it there; default: here")
+    add("-k", "--key", help="start it once: the same key and command again return the first job")
+    add("-p", "--priority", type=int, metavar="1-10", help="10 runs first; default 5")
+    add("-s", "--session", metavar="ID", help="group with a cap of its own, or an open session")
+    add("-e", "--env", type=arguments.pair, action="append", metavar="NAME=VALUE", default=[])
+    add("--after", action="append", metavar="JOB", default=[], help="start when JOB has completed")
+    add("--retry", type=int, metavar="N", help="try up to N times if it fails, with growing pauses")
+    add("--stdin", action="store_true", help="keep its stdin open for `job send`")
+    add("--input", metavar="FILE", help="feed it this file as stdin; - is our own stdin")
+    add("--tty", action="store_true", help="run it on a terminal; see `job attach`")
+    add("--tag", type=arguments.pair, action="append", metavar="NAME=VALUE", default=[])
+    add(
+        "--notify",
+        metavar="LINE",
+        help="shell line to run at its end; it sees $JOB_ID, $JOB_STATUS",
+    )
+    following.configure(parser)
+    arguments.take_json(parser)
+    add("command", nargs="...", metavar="COMMAND", help="a shell line, or a program and arguments")
+
+
+def parse(parser: "ArgumentParser", words: list[str]) -> "Namespace":
+    """Parse a command line. Options may also stand behind a quoted shell line."""
+    given = parser.parse_args(words)
+    rest: list[str] = given.command
+    before = words[: len(words) - len(rest)]
+    given.literal = before[-1:] == ["--"] or rest[:1] == ["--"]
+    if rest[:1] == ["--"]:
+        rest = given.command = rest[1:]
+    if not given.literal and len(rest) > 1 and any(map(str.isspace, rest[0])):
+        given = parser.parse_args([*before, *rest[1:], rest[0]])
+        given.literal = False
+    if not given.command:
+        parser.error("say what to run, as in: job run 'make test'")
+    return given
+
+
+def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
+    """Submit the job; wait for it or follow it if asked to."""
+    request = request_of(given, client)
+    started = client.call("console_execute_async", request)
+    job: dict[str, Any] = started["job"]
+    if given.notify is not None:
+        from console_automation.frontends.cli.commands import notify
+
+        notify.submit(client, job, given.notify)
+    if streams.json and not (given.wait or given.follow):
+        streams.result(started)
+        return outcome.DONE
+    return following.started(given, client, streams, job)
+
+
+def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
+    """Return the arguments of the tool that starts the job."""
+    size = os.get_terminal_size() if given.tty and sys.stdout.isatty() else None
+    wanted = {
+        "name": given.name,
+        "timeout": given.timeout or 0,
+        "workingDirectory": given.dir and os.path.abspath(given.dir),
+        "priority": given.priority,
+        "sessionId": given.session,
+        "environment": dict(given.env),
+        "tags": dict(given.tag),
+        "dependsOn": [arguments.job_of(client, need)["id"] for need in given.after],
+        "retry": given.retry and {"maxAttempts": given.retry},
+        "keepStdin": given.stdin or None,
+        "stdin": None if given.input is None else _content(given.input),
+        "terminal": _terminal(size) if given.tty else None,
+        # Without a key of the caller's, one of our own: asked again after the daemon's death, the
+        # next daemon knows the job.
+        "idempotencyKey": given.key or f"cli:{os.getpid()}:{os.urandom(12).hex()}",
+    }
+    options = {name: value for name, value in wanted.items() if value not in (None, {}, [])}
+    request: dict[str, Any] = {"command": given.command[0], "options": options}
+    if given.literal or len(given.command) > 1:
+        request["args"] = given.command[1:]
+    elif not request["command"].strip():
+        raise Failure("the command is blank", outcome.USAGE)
+    return request
+
+
+def _terminal(size: "os.terminal_size | None") -> "dict[str, Any]":
+    return {} if size is None else {"cols": size.columns, "rows": size.lines}
+
+
+def _content(path: str) -> str:
+    if path == "-":
+        data = sys.stdin.buffer.read()
+    else:
+        with open(path, "rb") as file:
+            data = file.read()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Failure(
+            f"--input {path}: it is no UTF-8 text; pass its path instead", outcome.USAGE
+        ) from None

@@ -1,0 +1,158 @@
+"""Waiting for a job and following its output: what `run`, `retry`, `wait` and `logs` have in common."""
+
+import base64
+
+from console_automation.core.text import human_bytes, human_seconds
+from console_automation.frontends.cli import outcome
+from console_automation.operations.texts import verdict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from console_automation.frontends.cli.streams import Streams
+    from console_automation.frontends.client import Client
+
+_PAGE_BYTES = 1 << 20
+_STEP_MS = 1000  #: how often the progress line is renewed
+_LONG_MS = 45_000
+
+
+def configure(parser: "ArgumentParser") -> None:
+    """Add the options of commands that start a job."""
+    parser.add_argument("-w", "--wait", action="store_true", help="wait; exit with its exit code")
+    parser.add_argument("-f", "--follow", action="store_true", help="wait, and show its output")
+
+
+def started(given: "Namespace", client: "Client", streams: "Streams", job: "dict[str, Any]") -> int:
+    """A job was started: say so, or stay with it as asked; returns the exit code."""
+    if given.follow:
+        return follow(client, streams, job)
+    if given.wait:
+        over = wait_for(client, streams, [job], enough=1)[0]
+        if streams.json:
+            streams.result({"success": True, "job": over})
+        else:
+            streams.remark(line_of(over))
+        return outcome.of_job(over)
+    streams.line(job["id"])
+    name = job.get("name") or job["id"]
+    streams.remark(
+        f"{job['status']}; follow: job logs -f {name}   wait: job wait {name}   end: job stop {name}"
+    )
+    return outcome.DONE
+
+
+def line_of(job: "Mapping[str, Any]") -> str:
+    """Say in one line which job it is and how it stands."""
+    return f"{job.get('name') or job['id']}: {verdict(job)}"  # type: ignore[arg-type]
+
+
+def wait_for(
+    client: "Client",
+    streams: "Streams",
+    jobs: "list[dict[str, Any]]",
+    *,
+    enough: int,
+    limit_ms: float | None = None,
+) -> "list[dict[str, Any]]":
+    """Return the jobs when `enough` of them are over or the time is up, in the order given.
+
+    On Ctrl-C says how to come back, and raises KeyboardInterrupt.
+    """
+    import time
+
+    began = time.monotonic()
+    mode = "any" if enough < len(jobs) else "all"
+    ids = [job["id"] for job in jobs]
+    try:
+        while sum(is_over(job) for job in jobs) < enough:
+            waited = (time.monotonic() - began) * 1000
+            left = _LONG_MS if limit_ms is None else limit_ms - waited
+            if left <= 0:
+                break
+            streams.progress(_progress(jobs, waited / 1000))
+            step = _STEP_MS if streams.is_watched else _LONG_MS
+            asked = {"jobIds": ids, "mode": mode, "timeout": min(step, left)}
+            jobs = client.call("console_wait_for_jobs", asked)["jobs"]
+    except KeyboardInterrupt:
+        detached(streams, ids)
+        raise
+    streams.progress("")
+    return jobs
+
+
+def is_over(job: "Mapping[str, Any]") -> bool:
+    """Whether a job has a terminal status."""
+    return job["status"] not in ("pending", "running")
+
+
+def _progress(jobs: "list[dict[str, Any]]", waited: float) -> str:
+    still = [job for job in jobs if not is_over(job)]
+    size = human_bytes(sum(job["output"]["bytes"] for job in still))
+    about = line_of(still[0]) if len(still) == 1 else f"{len(still)} jobs are not over"
+    return f"{about}, {size} of output; waiting for {human_seconds(waited)}"
+
+
+def detached(streams: "Streams", ids: "list[str]") -> None:
+    """Say that the jobs go on, and how to come back to them."""
+    which = " ".join(ids)
+    verb = "goes" if len(ids) == 1 else "go"
+    streams.remark(f"\ndetached; it {verb} on. Come back: {_ways(ids[0], which)}")
+
+
+def _ways(one: str, all: str) -> str:
+    return f"job logs -f {one}   job wait {all}   or end it: job stop {all}"
+
+
+def follow(client: "Client", streams: "Streams", job: "dict[str, Any]") -> int:
+    """Show a job's output until it is over; returns the exit code that stands for its end."""
+    try:
+        for page in pages(client, job["id"], {}, follow=True):
+            show(streams, page, raw=False)
+    except KeyboardInterrupt:
+        detached(streams, [job["id"]])
+        raise
+    over: dict[str, Any] = client.call("console_get_job_status", {"jobId": job["id"]})["job"]
+    if not streams.json:
+        streams.remark(line_of(over))
+    return outcome.of_job(over)
+
+
+def pages(
+    client: "Client", job_id: str, options: "Mapping[str, Any]", *, follow: bool
+) -> "Iterator[dict[str, Any]]":
+    """Yield a job's output page by page: what there is, then, if followed, what comes until its end."""
+    asked = {"maxBytes": _PAGE_BYTES, **options}
+    while True:
+        page = client.call("console_get_job_output", {"jobId": job_id, "options": asked})
+        yield page
+        over = page["status"] not in ("pending", "running")
+        if not page["hasMore"] and (over or not follow):
+            return
+        asked = {**asked, "since": page["nextSince"], "waitMs": 0 if page["hasMore"] else _LONG_MS}
+        asked.pop("tail", None)
+        asked.pop("latest", None)
+
+
+def show(
+    streams: "Streams", page: "Mapping[str, Any]", *, raw: bool, timestamps: bool = False
+) -> None:
+    """Print a page of output."""
+    if streams.json:
+        streams.result(page)
+    for chunk in () if streams.json else page["output"]:
+        if raw:
+            streams.raw(base64.b64decode(chunk["content"]))
+        elif timestamps:
+            streams.text(_stamped(chunk))
+        else:
+            streams.text(chunk["content"])
+    streams.flush()
+
+
+def _stamped(chunk: "Mapping[str, Any]") -> str:
+    lines = chunk["content"].splitlines(keepends=True)
+    return "".join(f"{chunk['timestamp']} {line}" for line in lines)

@@ -1,0 +1,60 @@
+"""How a command ends: the exit codes, and what is said on the way out.
+
+the job's own   `wait`, and `run` and `retry` with --wait or --follow; 128 + n for signal n
+0               done
+1               refused, or the job failed without a code of its own
+2               usage: an argument is wrong, or a name or prefix could be several jobs
+3               there is no such job or session
+4               the daemon cannot be reached or started, or cannot do this now
+124             a wait was over before the job was
+126, 127        the program may not be run, or was not found
+130             Ctrl-C; the job goes on
+141             nobody reads the output any more
+"""
+
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+DONE, REFUSED, USAGE, NOT_FOUND, UNAVAILABLE = 0, 1, 2, 3, 4
+TIMED_OUT, NOT_EXECUTABLE, NO_PROGRAM, INTERRUPTED, NO_READER = 124, 126, 127, 130, 141
+
+#: Exit codes for refusals; what is not here is REFUSED.
+OF_REFUSAL = {
+    "INVALID_ARGUMENT": USAGE,
+    "WORKING_DIRECTORY_NOT_FOUND": USAGE,
+    "COMMAND_NOT_FOUND": NO_PROGRAM,
+    "PERMISSION_DENIED": NOT_EXECUTABLE,
+    "JOB_NOT_FOUND": NOT_FOUND,
+    "SESSION_NOT_FOUND": NOT_FOUND,
+    "TIMEOUT": TIMED_OUT,
+    "UNAVAILABLE": UNAVAILABLE,
+}
+
+
+class Failure(Exception):
+    """A command cannot do what was asked; the text says why and what would be right."""
+
+    def __init__(self, message: str, code: int = REFUSED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def of_job(job: "Mapping[str, Any]") -> int:
+    """Return the exit code that stands for a job that is over: its own, if it has one."""
+    if job["status"] == "completed":
+        return DONE
+    if job["exitCode"]:
+        return int(job["exitCode"])
+    if "signal" in job:
+        return 128 + _number(job["signal"])
+    return NOT_EXECUTABLE if job.get("reason") == "spawn_error" else REFUSED
+
+
+def _number(name: str) -> int:
+    """Return a signal's number; one without a name is called SIG<n>."""
+    known = getattr(signal, name, None)
+    return int(name[3:]) if known is None else int(known)

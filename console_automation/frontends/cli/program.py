@@ -1,0 +1,198 @@
+"""The two programs: which commands there are, and what becomes of what goes wrong in them.
+
+A command's module is imported when it is called, so that each starts as fast as it can.
+"""
+
+import os
+import sys
+from importlib import import_module
+
+from console_automation import __version__, paths
+from console_automation.frontends.cli import outcome
+from console_automation.frontends.cli.arguments import Parser
+from console_automation.frontends.cli.outcome import Failure
+from console_automation.frontends.cli.streams import Streams
+from console_automation.frontends.client import Client, Refused
+from console_automation.frontends.launch import DaemonUnavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType
+
+_COMMANDS = "console_automation.frontends.cli.commands"
+
+
+class Program:
+    """A program with commands, each in the module of its name. `usual` is what it does without one."""
+
+    def __init__(
+        self,
+        name: str,
+        about: str,
+        commands: "Mapping[str, str]",
+        *,
+        aliases: "Mapping[str, str] | None" = None,
+        usual: str | None = None,
+    ) -> None:
+        self.name = name
+        self.about = about
+        self.commands = commands  #: and what each does, in a line; without one it is not shown
+        self.aliases = aliases or {}
+        self._usual = usual
+
+    def main(self, words: "Sequence[str]") -> int:
+        """Carry out a command line and return the exit code."""
+        try:
+            code = self._run(list(words))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Who read the output has enough. Python would complain again when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return outcome.NO_READER
+        except KeyboardInterrupt:
+            return outcome.INTERRUPTED
+        except (Failure, DaemonUnavailable, OSError) as error:
+            self._complain(str(error))
+            return error.code if isinstance(error, Failure) else _code_of(error)
+        return code
+
+    def _run(self, words: list[str]) -> int:
+        if not words and self._usual:
+            words = [self._usual]
+        if not words or words[0] in ("-h", "--help", "help"):
+            sys.stdout.write(self.help())
+            return outcome.DONE if words else outcome.USAGE
+        if words[0] == "--version":
+            sys.stdout.write(f"{self.name} {__version__}\n")
+            return outcome.DONE
+        if words[0].startswith("-") and self._usual:
+            words = [self._usual, *words]
+        name = self.aliases.get(words[0], words[0])
+        if name not in self.commands:
+            raise Failure(self._unknown(name), outcome.USAGE)
+        return self._carry_out(name, words[1:])
+
+    def _carry_out(self, name: str, words: list[str]) -> int:
+        module = load(name)
+        parser = self.parser(name)
+        try:
+            given = (
+                module.parse(parser, words)
+                if hasattr(module, "parse")
+                else parser.parse_args(words)
+            )
+        except SystemExit as end:  # argparse has printed the help
+            return int(end.code or 0)
+        streams = Streams(json=getattr(given, "json", False))
+        with Client(paths.home()) as client:
+            try:
+                code: int = given.run(given, client, streams)
+                return code
+            except Refused as error:
+                if streams.json:
+                    streams.result(error.view)
+                raise Failure(
+                    str(error), outcome.OF_REFUSAL.get(error.code, outcome.REFUSED)
+                ) from None
+            finally:
+                streams.progress("")
+
+    def parser(self, name: str) -> Parser:
+        """Return the parser of a command."""
+        module = load(name)
+        description, _, examples = (module.__doc__ or "").partition("\n\nExamples:\n")
+        parser = Parser(
+            prog=f"{self.name} {name}",
+            description=description.strip(),
+            epilog=f"examples:\n{examples.rstrip()}" if examples else None,
+        )
+        parser.set_defaults(run=getattr(module, "run", None))
+        module.configure(parser)
+        return parser
+
+    def help(self) -> str:
+        """Return the page that shows all commands."""
+        shown = {name: summary for name, summary in self.commands.items() if summary}
+        width = max(map(len, shown))
+        lines = [f"  {name:<{width}}  {summary}" for name, summary in shown.items()]
+        return (
+            f"usage: {self.name} COMMAND ...\n\n{self.about.strip()}\n\ncommands:\n"
+            + "\n".join(lines)
+            + f"\n\n`{self.name} COMMAND --help` says more, with examples.\n"
+        )
+
+    def _unknown(self, name: str) -> str:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, [*self.commands, *self.aliases], n=1)
+        meant = f" Did you mean `{self.name} {close[0]}`?" if close else ""
+        return f"there is no command {name!r}.{meant} `{self.name} --help` shows all."
+
+    def _complain(self, message: str) -> None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            pass
+        sys.stderr.write(f"{self.name}: {message}\n")
+
+
+def load(name: str) -> "ModuleType":
+    """Return the module of a command."""
+    return import_module(f"{_COMMANDS}.{name}")
+
+
+def _code_of(error: Exception) -> int:
+    return outcome.UNAVAILABLE if isinstance(error, DaemonUnavailable) else outcome.REFUSED
+
+
+JOB = Program(
+    "job",
+    """
+Background jobs that survive the terminal, the client and the daemon. A job keeps its output and
+its exact exit code until it is cleaned up; the daemon starts by itself.
+
+  job run make test        start it; prints the job's id
+  job logs -f ID           follow it; Ctrl-C only stops following
+  job wait ID              wait for its end; exits with its code
+""",
+    {
+        "run": "start a background job",
+        "list": "list jobs of this project (also: ls, or no command at all)",
+        "status": "say how a job stands, or how the system does",
+        "logs": "show what a job has printed, or follow it",
+        "wait": "wait until jobs are over; exit with the job's code",
+        "stop": "end jobs and every process they started",
+        "retry": "run a finished job again",
+        "send": "write to a job's stdin",
+        "clean": "remove finished jobs",
+        "metrics": "show the figures",
+        "call": "carry out any tool, with JSON",
+        "daemon": "start, stop, inspect or install the daemon",
+        "doctor": "check what the product needs of this machine",
+        "notify": "",
+    },
+    aliases={"ls": "list"},
+    usual="list",
+)
+
+SERVER = Program(
+    "console-automation",
+    """
+Background jobs and consoles for AI agents, which survive the client, the daemon and their crashes.
+
+  for an AI client, over stdio:   console-automation mcp
+  over HTTP on this machine:      console-automation serve --http
+  for people and scripts:         job --help
+
+State is in ~/.console-automation, or where CONSOLE_AUTOMATION_HOME says.
+""",
+    {
+        "mcp": "serve MCP on stdin and stdout, through the daemon",
+        "serve": "run the daemon in the foreground, with HTTP",
+        "daemon": "run, inspect or stop the daemon",
+        "metrics": "print the daemon's figures",
+        "record": "write a session's recording",
+        "doctor": "check what the product needs of this machine",
+    },
+)

@@ -1,0 +1,88 @@
+"""What goes where: results to stdout, remarks to stderr, and colours to nobody but a person."""
+
+import json
+import os
+import shutil
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36, "dim": 2, "bold": 1}
+#: Colours of statuses, of jobs and of sessions.
+STATUS_COLOURS = {
+    "pending": "yellow",
+    "running": "cyan",
+    "completed": "green",
+    "failed": "red",
+    "cancelled": "dim",
+    "interrupted": "red",
+    "open": "cyan",
+    "closed": "dim",
+}
+
+
+class Streams:
+    """Where a command prints. `json` asks for results as JSON, one object per line."""
+
+    def __init__(self, *, json: bool = False) -> None:
+        self.json = json
+        self.is_terminal = sys.stdout.isatty()
+        self.is_watched = sys.stderr.isatty()
+        self._shown = False  #: whether a progress line is on the terminal
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return shutil.get_terminal_size((100, 24)).columns
+
+    def result(self, view: "Mapping[str, Any]") -> None:
+        """Print a result as JSON."""
+        self.line(json.dumps(view, indent=2 if self.is_terminal else None))
+
+    def line(self, text: str) -> None:
+        """Print a line of the result."""
+        self.text(text + "\n")
+
+    def text(self, text: str) -> None:
+        """Print a piece of the result."""
+        self.progress("")
+        sys.stdout.write(text)
+
+    def raw(self, data: bytes) -> None:
+        """Print bytes as they are."""
+        self.progress("")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+
+    def flush(self) -> None:
+        """Have everything seen that was printed."""
+        sys.stdout.flush()
+
+    def remark(self, text: str) -> None:
+        """Say something beside the result."""
+        self.progress("")
+        sys.stdout.flush()
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def progress(self, text: str) -> None:
+        """Show how it goes in one line that the next one replaces; nothing where nobody watches."""
+        if self.is_watched and (text or self._shown):
+            sys.stderr.write(f"\r\x1b[K{text[: self.width - 1]}")
+            sys.stderr.flush()
+            self._shown = bool(text)
+
+    def coloured(self, text: str, colour: str) -> str:
+        """Return the text in a colour, if stdout is a terminal that wants colours."""
+        if not colour or not self.has_colours:
+            return text
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether colours are wanted: a terminal, no NO_COLOR, no dumb TERM."""
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return self.is_terminal and not plain
