@@ -75,7 +75,7 @@ def job_of(client: Client, reference: str) -> "dict[str, Any]":
     jobs: list[dict[str, Any]] = found["jobs"]
     if not jobs:
         raise Failure(
-            f"there is no job {reference!r}. `job list --all` shows the jobs there are.", NOT_FOUND
+            f"there is no job {reference!r}; `job list --all` shows the jobs there are", NOT_FOUND
         )
     if len(jobs) > 1:
         from console_automation.operations.texts import job_line

@@ -14,6 +14,9 @@ the job's own   `wait`, and `run` and `retry` with --wait or --follow; 128 + n f
 
 import signal
 
+from console_automation.frontends.client import Refused
+from console_automation.frontends.launch import DaemonUnavailable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +35,19 @@ OF_REFUSAL = {
     "SESSION_NOT_FOUND": NOT_FOUND,
     "TIMEOUT": TIMED_OUT,
     "UNAVAILABLE": UNAVAILABLE,
+}
+
+
+#: What the tools say to a model, said to a person.
+_SPOKEN = {
+    "JOB_NOT_FOUND": "there is no such job; `job list --all` shows the jobs there are",
+    "SESSION_NOT_FOUND": "there is no such session; `job session ls` shows those there are",
+}
+_CODES = {
+    USAGE: "INVALID_ARGUMENT",
+    NOT_FOUND: "JOB_NOT_FOUND",
+    UNAVAILABLE: "UNAVAILABLE",
+    TIMED_OUT: "TIMEOUT",
 }
 
 
@@ -58,3 +74,29 @@ def _number(name: str) -> int:
     """Return a signal's number; one without a name is called SIG<n>."""
     known = getattr(signal, name, None)
     return int(name[3:]) if known is None else int(known)
+
+
+def of_error(error: Exception) -> tuple[int, str]:
+    """Return the exit code for an error, and what a person is told of it."""
+    match error:
+        case Failure():
+            return error.code, str(error)
+        case Refused():
+            return OF_REFUSAL.get(error.code, REFUSED), _SPOKEN.get(error.code, str(error))
+        case DaemonUnavailable():
+            return UNAVAILABLE, str(error)
+    return REFUSED, str(error)
+
+
+def as_view(error: Exception) -> "Mapping[str, Any]":
+    """Return an error as the tools would: the daemon's own words, or ours in the same form."""
+    if isinstance(error, Refused):
+        return error.view
+    import time
+
+    from console_automation.core.text import iso
+
+    code, message = of_error(error)
+    details = {"timestamp": iso(time.time())}
+    name = _CODES.get(code, "INTERNAL")
+    return {"success": False, "error": message, "code": name, "details": details}

@@ -52,9 +52,8 @@ class Program:
             return outcome.NO_READER
         except KeyboardInterrupt:
             return outcome.INTERRUPTED
-        except (Failure, DaemonUnavailable, OSError) as error:
-            self._complain(str(error))
-            return error.code if isinstance(error, Failure) else _code_of(error)
+        except (Failure, Refused, DaemonUnavailable, OSError) as error:
+            return self._complain(error, words)
         return code
 
     def _run(self, words: list[str]) -> int:
@@ -74,8 +73,7 @@ class Program:
         return self._carry_out(name, words[1:])
 
     def _carry_out(self, name: str, words: list[str]) -> int:
-        module = load(name)
-        parser = self.parser(name)
+        module, parser = load(name), self.parser(name)
         try:
             given = (
                 module.parse(parser, words)
@@ -89,14 +87,20 @@ class Program:
             try:
                 code: int = given.run(given, client, streams)
                 return code
-            except Refused as error:
-                if streams.json:
-                    streams.result(error.view)
-                raise Failure(
-                    str(error), outcome.OF_REFUSAL.get(error.code, outcome.REFUSED)
-                ) from None
             finally:
                 streams.progress("")
+
+    def _complain(self, error: Exception, words: "Sequence[str]") -> int:
+        """Say what went wrong, also as JSON if that is what was asked for; returns the exit code."""
+        code, message = outcome.of_error(error)
+        try:
+            if "--json" in words or words[:1] == ["call"]:
+                Streams().result(outcome.as_view(error))
+            sys.stdout.flush()
+        except OSError:
+            pass
+        sys.stderr.write(f"{self.name}: {message}\n")
+        return code
 
     def parser(self, name: str) -> Parser:
         """Return the parser of a command."""
@@ -129,21 +133,10 @@ class Program:
         meant = f" Did you mean `{self.name} {close[0]}`?" if close else ""
         return f"there is no command {name!r}.{meant} `{self.name} --help` shows all."
 
-    def _complain(self, message: str) -> None:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            pass
-        sys.stderr.write(f"{self.name}: {message}\n")
-
 
 def load(name: str) -> "ModuleType":
     """Return the module of a command."""
     return import_module(f"{_COMMANDS}.{name}")
-
-
-def _code_of(error: Exception) -> int:
-    return outcome.UNAVAILABLE if isinstance(error, DaemonUnavailable) else outcome.REFUSED
 
 
 JOB = Program(

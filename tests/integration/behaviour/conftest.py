@@ -1,4 +1,5 @@
-"""The behaviour suite: every test body runs over three front ends, the library, stdio and HTTP.
+"""The behaviour suite: every test body runs over four front ends: the library, stdio, HTTP and the
+command line.
 
 The tests of a module share a connection, and the daemon is everybody's: none relies on being alone.
 """
@@ -27,6 +28,7 @@ from tests.integration.clients import (
     over_http,
     over_stdio,
 )
+from tests.integration.command_line import CommandLine
 from tests.integration.conftest import SETTINGS
 from tests.integration.consoles import Console, opened
 from tests.integration.servers import Server
@@ -63,7 +65,9 @@ class Checked:
         return answer
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["library", "stdio", "http"])
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="module", params=["library", "stdio", "http", "command line"]
+)
 async def client(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Client]:
     """A client over one of the front ends, the same for all tests of a module."""
     if request.param == "library":
@@ -72,6 +76,8 @@ async def client(request: pytest.FixtureRequest, server: Server) -> AsyncIterato
         async with open_app(home, settings) as app:
             yield Checked(Library(app))
         shutil.rmtree(home, ignore_errors=True)
+    elif request.param == "command line":
+        yield Checked(CommandLine(server.home))
     else:
         connect = over_stdio if request.param == "stdio" else over_http
         async with in_one_task(connect(server)) as connected:

@@ -1,0 +1,254 @@
+"""The command line as a client: each call is a process of `job` with --json, as a script would run it.
+
+A call whose arguments a command has options for goes through that command; any other through `job
+call`, which takes JSON. Either way what is printed is held to be the tool's own result.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from console_automation.operations.table import OPERATIONS
+from tests.integration.clients import Answer
+from tests.integration.servers import environment
+
+JOB = [sys.executable, "-m", "console_automation.frontends.cli"]
+Words = list[str]
+
+
+class CommandLine:
+    """Runs `job` on the daemon of a state directory."""
+
+    def __init__(self, home: Path) -> None:
+        self._environment = environment(home)
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> Answer:
+        """Carry out a tool."""
+        words = words_of(tool, arguments)
+        given = "" if words else json.dumps(arguments)
+        process = await asyncio.create_subprocess_exec(
+            *JOB,
+            *(words or ["call", tool, "-"]),
+            env=self._environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await process.communicate(given.encode())
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        assert out, err.decode()
+        view = json.loads(out)
+        is_error = view["success"] is False
+        assert bool(process.returncode) is is_error, (process.returncode, words, err.decode())
+        assert not is_error or err.startswith(b"job: "), err.decode()
+        return Answer(view, _text(tool, view), is_error)
+
+
+def _text(tool: str, view: Mapping[str, Any]) -> str:
+    """What a model would read beside the result; a person reads other words."""
+    if view["success"] is False:
+        return f"{view['code']}: {view['error']}"
+    return OPERATIONS[tool].text(view)
+
+
+def words_of(tool: str, arguments: Any) -> Words | None:
+    """Return the command line for a call, None when its arguments can only be said in JSON."""
+    special = _COMMANDS.get(tool)
+    words = special(arguments) if special and isinstance(arguments, dict) else None
+    if words is not None and not any("\0" in word or _is_broken(word) for word in words):
+        return words
+    return None
+
+
+def _is_broken(word: str) -> bool:
+    return any(0xD800 <= ord(character) < 0xE000 for character in word)
+
+
+def _options(given: Any, flags: Mapping[str, Callable[[Any], Words | None]]) -> Words | None:
+    """Return options as words, None when one of them has no words."""
+    words: Words = []
+    for name, value in given.items() if isinstance(given, dict) else [("", None)]:
+        said = flags[name](value) if name in flags else None
+        if said is None:
+            return None
+        words += said
+    return words
+
+
+def _value(flag: str, kind: type = str) -> Callable[[Any], Words | None]:
+    """A value that is not empty and does not look like an option."""
+
+    def words(value: Any) -> Words | None:
+        return [f"{flag}={value}"] if type(value) is kind and value != "" else None
+
+    return words
+
+
+def _ms(flag: str) -> Callable[[Any], Words | None]:
+    def words(value: Any) -> Words | None:
+        return [f"{flag}={value}ms"] if type(value) is int and value >= 0 else None
+
+    return words
+
+
+def _switch(flag: str) -> Callable[[Any], Words | None]:
+    return lambda value: [flag] if value is True else [] if value is False else None
+
+
+def _pairs(flag: str) -> Callable[[Any], Words | None]:
+    def words(value: Any) -> Words | None:
+        if not isinstance(value, dict) or not all(
+            type(each) is str and name and "=" not in name for name, each in value.items()
+        ):
+            return None
+        return [f"{flag}={name}={each}" for name, each in value.items()]
+
+    return words
+
+
+def _each(flag: str) -> Callable[[Any], Words | None]:
+    def words(value: Any) -> Words | None:
+        known = isinstance(value, list) and all(_is_id(each) for each in value)
+        return [f"{flag}={each}" for each in value] if known else None
+
+    return words
+
+
+def _is_id(value: Any) -> bool:
+    """Whether it is a whole id: the command line would take a part of it for one, a tool does not."""
+    return isinstance(value, str) and len(value) == 30 and value.startswith("job-")
+
+
+_RUN = {
+    "name": _value("--name"),
+    "sessionId": _value("--session"),
+    "workingDirectory": _value("--dir"),
+    "timeout": _ms("--timeout"),
+    "environment": _pairs("--env"),
+    "tags": _pairs("--tag"),
+    "priority": _value("--priority", int),
+    "keepStdin": _switch("--stdin"),
+    "idempotencyKey": _value("--key"),
+    "dependsOn": _each("--after"),
+}
+
+
+def _run(arguments: dict[str, Any]) -> Words | None:
+    given = dict(arguments)
+    command, args = given.pop("command", None), given.pop("args", None)
+    options = given.pop("options", {})
+    words = _options(options, _RUN)
+    if given or words is None or type(command) is not str or not command.strip():
+        return None
+    if "timeout" not in options:
+        words.append("--timeout=300s")  # the tool's default; the command line's is none
+    if args is None:
+        return ["run", "--json", *words, command] if not command.startswith("-") else None
+    if not isinstance(args, list) or not all(type(each) is str for each in args):
+        return None
+    return ["run", "--json", *words, "--", command, *args]
+
+
+def _about_job(
+    command: str, flags: Mapping[str, Callable[[Any], Words | None]]
+) -> Callable[[dict[str, Any]], Words | None]:
+    """A command about one job, with options that are the tool's other arguments."""
+
+    def words(arguments: dict[str, Any]) -> Words | None:
+        rest = {**arguments, **arguments.get("options", {})} if _flat(arguments) else {"": ""}
+        job_id = rest.pop("jobId", None)
+        rest.pop("options", None)
+        said = _options(rest, flags)
+        return None if said is None or not _is_id(job_id) else [command, "--json", *said, job_id]
+
+    return words
+
+
+def _flat(arguments: dict[str, Any]) -> bool:
+    return isinstance(arguments.get("options", {}), dict)
+
+
+def _with_options(
+    command: str, flags: Mapping[str, Callable[[Any], Words | None]], always: Words
+) -> Callable[[dict[str, Any]], Words | None]:
+    """A command about no job, with options that are the tool's."""
+
+    def words(arguments: dict[str, Any]) -> Words | None:
+        if set(arguments) - {"options"}:
+            return None
+        said = _options(arguments.get("options", {}), flags)
+        return None if said is None else [command, "--json", *always, *said]
+
+    return words
+
+
+def _send(arguments: dict[str, Any]) -> Words | None:
+    given = dict(arguments)
+    job_id, text, eof = given.pop("jobId", None), given.pop("input", None), given.pop("eof", False)
+    if given or not _is_id(job_id) or type(text) is not str or type(eof) is not bool:
+        return None
+    if not text or text.startswith("-") or len(text) > 100_000:
+        return None
+    return ["send", "--json", "--no-newline", *["--eof"] * eof, job_id, text]
+
+
+_COMMANDS: Mapping[str, Callable[[dict[str, Any]], Words | None]] = {
+    "console_execute_async": _run,
+    "console_get_job_status": _about_job("status", {}),
+    "console_get_job_output": _about_job(
+        "logs",
+        {
+            "tail": _value("--tail", int),
+            "grep": _value("--grep"),
+            "ignoreCase": _switch("--ignore-case"),
+            "context": _value("--context", int),
+            "raw": _switch("--raw"),
+            "stream": lambda value: [f"--{value}"] if value in ("stdout", "stderr") else None,
+        },
+    ),
+    "console_cancel_job": _about_job(
+        "stop",
+        {
+            "graceMs": _ms("--grace"),
+            "signal": lambda value: (
+                [f"--signal={value[3:]}"] if str(value).startswith("SIG") else None
+            ),
+        },
+    ),
+    "console_retry_job": _about_job("retry", {}),
+    "console_send_job_input": _send,
+    "console_list_jobs": _with_options(
+        "list",
+        {
+            "status": _value("--status"),
+            "sessionId": _value("--session"),
+            "name": _value("--name"),
+            "tags": _pairs("--tag"),
+            "limit": _value("--limit", int),
+            "cursor": _value("--cursor"),
+            "active": _switch("--active"),
+        },
+        ["--all"],
+    ),
+    "console_get_job_metrics": _with_options("metrics", {}, []),
+    "console_cleanup_jobs": _with_options(
+        "clean",
+        {
+            "maxAge": _ms("--older-than"),
+            "keepCount": _value("--keep", int),
+            "statuses": lambda value: (
+                [f"--status={each}" for each in value]
+                if isinstance(value, list) and value
+                else None
+            ),
+        },
+        ["--all"],
+    ),
+}
