@@ -9,7 +9,9 @@ import pytest
 from console_automation.app import open_app
 from console_automation.config import Settings
 from console_automation.errors import BadRequest, Unavailable
-from tests.integration.servers import environment, serving
+from tests.integration.job_command import Shell
+from tests.integration.servers import Server, environment, serving
+from tests.unit.test_architecture import HEAVY
 from tests.waiting import PATIENCE
 
 
@@ -60,6 +62,29 @@ def test_output_that_cannot_be_written_is_said_plainly(home: Path) -> None:
             timeout=PATIENCE,
         )
     assert done.returncode != 0 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", ["run true", "run -w true", "status", "status once", "logs once", "list --all"]
+)
+def test_what_is_to_be_quick_loads_nothing_slow(server: Server, tmp_path: Path, words: str) -> None:
+    script = (
+        "import sys; from console_automation.frontends.cli.program import JOB;"
+        " code = JOB.main(sys.argv[1:]); print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    shell = Shell(server.home, tmp_path)
+    shell.job("run", "-w", "-n", "once", "echo once")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words.split()],
+        env=shell.environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    loaded = done.stderr.splitlines()[-1].split()
+    assert "argparse" in loaded and not HEAVY & set(loaded)
 
 
 async def test_the_library_refuses_what_would_be_misread(home: Path, settings: Settings) -> None:

@@ -14,6 +14,7 @@ from tests.performance import (
     bridge,
     calls,
     capture,
+    command_line,
     crowd,
     neighbours,
     page,
@@ -35,6 +36,7 @@ BUDGETS: Mapping[str, Callable[[], list[Row]]] = {
     "B7": queue_depth.hundred_thousand,
     "B8": neighbours.status_under_flood,
     "B9": reading.pages_and_tail,
+    "B10": command_line.whole_processes,
     "B11": recovery.thousand_live_shims,
     "B12": terminals.keystrokes_and_crowd,
 }

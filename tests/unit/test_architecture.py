@@ -8,6 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from console_automation.frontends.cli import program
+from console_automation.frontends.cli.program import JOB, SERVER
+
+#: What is too slow to import for a program that is to be there at once.
+HEAVY = {
+    "mcp",
+    "mcp_types",
+    "pydantic",
+    "uvicorn",
+    "rich",
+    "asyncio",
+    "sqlite3",
+    "dataclasses",
+    "subprocess",
+    "typing",
+}
 PACKAGE = Path(__file__).parents[2] / "console_automation"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -30,7 +46,7 @@ ALLOWED = {
 HOMES = {
     "mcp": ("frontends/mcp/", "frontends/http.py"),
     "mcp_types": ("frontends/mcp/",),
-    "sqlite3": ("adapters/sqlite/", "frontends/cli.py"),
+    "sqlite3": ("adapters/sqlite/", "frontends/cli/commands/doctor.py"),
     "prometheus_client": ("adapters/prometheus.py",),
     "psutil": ("adapters/machine.py", "adapters/windows_terminal.py"),
     "pyte": ("adapters/grid.py",),
@@ -39,7 +55,7 @@ HOMES = {
     "pydantic": ("operations/", "frontends/mcp/", "app.py"),
     "starlette": ("frontends/http.py",),
     "uvicorn": ("frontends/http.py",),
-    "click": ("frontends/cli.py",),
+    "rich": ("frontends/cli/",),
     "ulid": ("app.py",),
     "winpty": ("adapters/windows_terminal.py",),
     "sortedcontainers": ("core/queue.py",),
@@ -158,22 +174,18 @@ def test_the_bridge_starts_without_anything_heavy(entry: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, check=True, text=True
     )
-    heavy = {
-        "mcp",
-        "pydantic",
-        "asyncio",
-        "sqlite3",
-        "dataclasses",
-        "subprocess",
-        "click",
-        "typing",
-    }
-    assert not heavy & set(done.stdout.split())
+    assert not (HEAVY | {"argparse"}) & set(done.stdout.split())
 
 
-def test_the_command_line_starts_without_mcp() -> None:
-    script = "import sys, console_automation.frontends.cli; print(' '.join(sys.modules))"
+@pytest.mark.parametrize("command", sorted({*JOB.commands, *SERVER.commands}))
+def test_a_command_loads_only_what_it_needs(command: str) -> None:
+    """What `job run` and the like import as they go is seen in tests/integration/test_command_line.py."""
+    script = f"import sys; from {program.__name__} import load; load({command!r})"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+        [sys.executable, "-c", f"{script}; print(' '.join(sys.modules))"],
+        capture_output=True,
+        check=True,
+        text=True,
     )
-    assert not {"mcp", "mcp_types", "pydantic", "uvicorn"} & set(done.stdout.split())
+    needed = {"doctor": {"sqlite3", "dataclasses", "typing"}}.get(command, set())
+    assert not (HEAVY - needed) & set(done.stdout.split())

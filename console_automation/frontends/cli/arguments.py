@@ -6,6 +6,7 @@ import re
 from argparse import SUPPRESS, ArgumentTypeError
 
 from console_automation.frontends.cli.outcome import NOT_FOUND, USAGE, Failure
+from console_automation.frontends.cli.streams import columns
 from console_automation.frontends.client import Client
 
 TYPE_CHECKING = False
@@ -14,17 +15,28 @@ if TYPE_CHECKING:
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_WIDEST_HELP = 100
 _CANDIDATES = 10  #: jobs shown of those that a prefix may mean
 
 REFERENCE = "id, beginning of an id, or name"
 HIDDEN = SUPPRESS  #: as the help of an option that is not for people
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal, and no wider than reads well.
+
+    argparse makes one for every argument, and would import `shutil` to learn the width.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(columns(), _WIDEST_HELP) - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints are one line and say where help is."""
 
     def __init__(self, **options: "Any") -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", _Help)
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> "NoReturn":

@@ -1,10 +1,8 @@
 """Waiting for a job and following its output: what `run`, `retry`, `wait` and `logs` have in common."""
 
-import base64
+from binascii import a2b_base64
 
-from console_automation.core.text import human_bytes, human_seconds
 from console_automation.frontends.cli import outcome
-from console_automation.operations.texts import verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +45,8 @@ def started(given: "Namespace", client: "Client", streams: "Streams", job: "dict
 
 def line_of(job: "Mapping[str, Any]") -> str:
     """Say in one line which job it is and how it stands."""
+    from console_automation.operations.texts import verdict  # `run` alone starts without it
+
     return f"{job.get('name') or job['id']}: {verdict(job)}"  # type: ignore[arg-type]
 
 
@@ -90,6 +90,8 @@ def is_over(job: "Mapping[str, Any]") -> bool:
 
 
 def _progress(jobs: "list[dict[str, Any]]", waited: float) -> str:
+    from console_automation.core.text import human_bytes, human_seconds
+
     still = [job for job in jobs if not is_over(job)]
     size = human_bytes(sum(job["output"]["bytes"] for job in still))
     about = line_of(still[0]) if len(still) == 1 else f"{len(still)} jobs are not over"
@@ -145,7 +147,7 @@ def show(
         streams.result(page)
     for chunk in () if streams.json else page["output"]:
         if raw:
-            streams.raw(base64.b64decode(chunk["content"]))
+            streams.raw(a2b_base64(chunk["content"]))
         elif timestamps:
             streams.text(_stamped(chunk))
         else:

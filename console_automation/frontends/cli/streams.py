@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 
 TYPE_CHECKING = False
@@ -24,6 +23,15 @@ STATUS_COLOURS = {
 }
 
 
+def columns() -> int:
+    """Return the terminal's width; what `shutil` does, without what that imports."""
+    try:
+        width = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(2).columns
+    except (OSError, ValueError):
+        width = 0
+    return width or 100
+
+
 class Streams:
     """Where a command prints. `json` asks for results as JSON, one object per line."""
 
@@ -36,7 +44,7 @@ class Streams:
     @property
     def width(self) -> int:
         """Columns of the terminal."""
-        return shutil.get_terminal_size((100, 24)).columns
+        return columns()
 
     def result(self, view: "Mapping[str, Any]") -> None:
         """Print a result as JSON."""
