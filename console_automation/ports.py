@@ -63,6 +63,7 @@ class JobFilter:
     statuses: tuple[Status, ...] = ()
     session_id: str | None = None
     name: str | None = None
+    project: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -151,6 +152,15 @@ class Store(Protocol):
         """Return the job that was submitted under an idempotency key."""
         ...
 
+    async def named(self, name: str) -> list[Job]:
+        """Return, of every project that has jobs of this name, the active one or else the newest;
+        newest first."""
+        ...
+
+    async def begun_with(self, prefix: str, *, limit: int) -> tuple[list[Job], int]:
+        """Return the jobs whose id begins with this, newest first, and how many there are."""
+        ...
+
     async def unfinished(self) -> list[Job]:
         """Return every job without a terminal status, oldest first."""
         ...
@@ -170,9 +180,18 @@ class Store(Protocol):
         ...
 
     async def expired(
-        self, *, statuses: Sequence[Status], ended_before: float, keep: int, limit: int
+        self,
+        *,
+        statuses: Sequence[Status],
+        ended_before: float,
+        keep: int,
+        limit: int,
+        project: str | None = None,
     ) -> list[Job]:
-        """Return finished jobs that ended before a time, oldest first, sparing the newest `keep`."""
+        """Return finished jobs that ended before a time, oldest first, sparing the newest `keep`.
+
+        With `project` it is about that project's jobs alone.
+        """
         ...
 
     def delete(self, job_ids: Sequence[str]) -> Future[None]:

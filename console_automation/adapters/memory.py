@@ -57,6 +57,19 @@ class MemoryStore:
         """Return the job submitted under an idempotency key."""
         return self._with_key(key)
 
+    async def named(self, name: str) -> list[Job]:
+        """Return the active or else the newest job of a name, of every project; newest first."""
+        first: dict[str, Job] = {}
+        for job in sorted(self._jobs.values(), key=lambda job: (not job.is_terminal, job.id)):
+            if job.spec.name == name:
+                first[job.spec.project] = job
+        return sorted(first.values(), key=lambda job: job.id, reverse=True)
+
+    async def begun_with(self, prefix: str, *, limit: int) -> tuple[list[Job], int]:
+        """Return the jobs whose id begins with this, newest first, and how many there are."""
+        found = sorted((key for key in self._jobs if key.startswith(prefix)), reverse=True)
+        return [self._jobs[key] for key in found[:limit]], len(found)
+
     async def unfinished(self) -> list[Job]:
         """Return every job without a terminal status, oldest first."""
         return sorted((j for j in self._jobs.values() if not j.is_terminal), key=lambda j: j.id)
@@ -82,10 +95,17 @@ class MemoryStore:
         return summarize((job.spec.created_at, job.started_at, _end(job)) for job in latest)
 
     async def expired(
-        self, *, statuses: Sequence[Status], ended_before: float, keep: int, limit: int
+        self,
+        *,
+        statuses: Sequence[Status],
+        ended_before: float,
+        keep: int,
+        limit: int,
+        project: str | None = None,
     ) -> list[Job]:
         """Return finished jobs that ended before a time, sparing the newest `keep`."""
-        newest = sorted(self._finished(), key=_end, reverse=True)
+        finished = (j for j in self._finished() if project in (None, j.spec.project))
+        newest = sorted(finished, key=_end, reverse=True)
         if keep:
             if len(newest) < keep:
                 return []
@@ -219,5 +239,6 @@ def _matches(job: Job, wanted: JobFilter) -> bool:
         (not wanted.statuses or job.status in wanted.statuses)
         and (wanted.session_id is None or spec.session_id == wanted.session_id)
         and (wanted.name is None or spec.name == wanted.name)
+        and (wanted.project is None or spec.project == wanted.project)
         and all(spec.tags.get(key) == value for key, value in wanted.tags.items())
     )

@@ -70,6 +70,7 @@ def spec_to_plain(spec: JobSpec) -> Plain:
         "created_at": spec.created_at,
         "client": spec.client,
         "name": spec.name,
+        "project": spec.project,
         "session_id": spec.session_id,
         "priority": spec.priority,
         "tags": dict(spec.tags),

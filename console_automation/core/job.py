@@ -175,6 +175,9 @@ class JobSpec:
     created_at: float
     client: str  #: who asked, for the record
     name: str | None = None
+    project: str = (
+        ""  #: the git root of its directory, else that; "" for jobs of before there were any
+    )
     session_id: str | None = None
     priority: int = 5
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -52,6 +52,17 @@ def resolve(
     return find_program(program, cwd=cwd, path=environment.get("PATH")), argv, by_shell
 
 
+def project_of(cwd: str) -> str:
+    """Return the project of a directory: the nearest git root above it, else the directory."""
+    directory = os.path.normpath(cwd)
+    above = directory
+    while not os.path.exists(os.path.join(above, ".git")):
+        above, below = os.path.dirname(above), above
+        if above == below:
+            return directory
+    return above
+
+
 def check_directory(cwd: str, *, field: str = "options.workingDirectory") -> None:
     """Raise unless a process of this user can have `cwd` as its working directory."""
     name = field.rpartition(".")[2]

@@ -30,6 +30,7 @@ from console_automation.engine.dependencies import Dependencies
 from console_automation.engine.dispatcher import Dispatcher, Standing
 from console_automation.engine.feed import Change
 from console_automation.engine.ledger import Ledger
+from console_automation.engine.names import Names
 from console_automation.engine.observer import Observer, RunOwners
 from console_automation.engine.waiters import Waiters
 from console_automation.errors import (
@@ -71,6 +72,7 @@ class JobManager:
         self.changes = Waiters()  #: for any step in a job's life
         self._ends = Waiters()
         self._dependencies = Dependencies()
+        self._names = Names()
         self._keys: dict[str, asyncio.Task[Job]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._effects: dict[type[Effect], Callable[[Job, Any], None]] = {
@@ -90,6 +92,7 @@ class JobManager:
         jobs = await self.ledger.open()
         await self.host.open(self.owners)
         for job in jobs:
+            self._names.take(job)
             current = self.ledger.active(job.id)  # runs may have ended while the host opened
             if current:
                 self._take_up(current)
@@ -172,9 +175,11 @@ class JobManager:
         needs = await self._needs(spec.depends_on)
         open_needs = [need.id for need in needs if not need.is_terminal]
         failed = next((n for n in needs if n.is_terminal and n.phase is not Phase.COMPLETED), None)
+        self._refuse_taken_name(spec)
         at = self.clock.now()
         submitted = Submitted(at=at, blocked=bool(open_needs) or failed is not None)
         job = self.ledger.submit(self._new_id(), spec, submitted)
+        self._names.take(job)
         events: list[Event] = []
         if failed:
             events.append(DependencyFailed(at=at, job_id=failed.id))
@@ -184,6 +189,15 @@ class JobManager:
             events.append(self._picked(job))
         await asyncio.shield(self.ledger.apply(job.id, *events, submitted=submitted))
         return await self.ledger.get(job.id)
+
+    def _refuse_taken_name(self, spec: JobSpec) -> None:
+        holder = self._names.holder(spec.project, spec.name)
+        if holder is not None:
+            raise Conflict(
+                f"The name {spec.name!r} is that of {holder}, which is not over. Take another name, wait"
+                " for its end, or cancel it.",
+                jobId=holder,
+            )
 
     async def _needs(self, job_ids: Sequence[str]) -> list[Job]:
         try:
@@ -281,6 +295,7 @@ class JobManager:
         if change.before is None:
             self.dispatcher.forget(job.id)
             self._dependencies.drop(job.id)
+            self._names.free(job)
             return True
         if isinstance(change.events[-1], Picked) and job.run_id is not None:
             self.dispatcher.hold_back("the last start could not be recorded")
@@ -322,6 +337,7 @@ class JobManager:
 
     def _settle(self, job: Job) -> None:
         self._dependencies.drop(job.id)
+        self._names.free(job)
         timer = self._timers.pop(job.id, None)
         if timer:
             timer.cancel()

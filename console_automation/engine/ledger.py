@@ -97,7 +97,11 @@ class Ledger:
     ) -> tuple[list[Job], int]:
         """Return jobs newest first, older than the job `before`, and how many match in all."""
         jobs, total = await self.store.page(wanted, before=before, limit=limit)
-        return [self._freshest(job) for job in jobs], total
+        return self.fresh(jobs), total
+
+    def fresh(self, stored: Iterable[Job]) -> list[Job]:
+        """Return jobs that were read from the store, as they stand now."""
+        return [self._freshest(job) for job in stored]
 
     def _freshest(self, stored: Job) -> Job:
         """Return the job as memory has it, unless that is news the store does not have yet."""

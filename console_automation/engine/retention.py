@@ -38,14 +38,20 @@ class Retention:
             self._timer.cancel()
 
     async def clean(
-        self, *, max_age: float, keep: int = 0, statuses: Sequence[Status] = FINISHED
+        self,
+        *,
+        max_age: float,
+        keep: int = 0,
+        statuses: Sequence[Status] = FINISHED,
+        project: str | None = None,
     ) -> int:
-        """Remove finished jobs older than `max_age` seconds, sparing the newest `keep`."""
+        """Remove finished jobs older than `max_age` seconds, sparing the newest `keep`; with `project`
+        only that project's."""
         before = self._manager.clock.now() - max_age
         removed = 0
         async with self._cleaning:
             while batch := await self._manager.ledger.store.expired(
-                statuses=statuses, ended_before=before, keep=keep, limit=_BATCH
+                statuses=statuses, ended_before=before, keep=keep, limit=_BATCH, project=project
             ):
                 await self._manager.delete(batch)
                 removed += len(batch)

@@ -6,7 +6,9 @@ import time
 from console_automation.core.job import Job, Leftovers, OnOutputLimit, Status
 from console_automation.core.output import text_of
 from console_automation.core.text import counted, human_bytes, human_seconds, sanitize
+from console_automation.engine.commands import project_of
 from console_automation.engine.engine import Engine
+from console_automation.engine.references import meant
 from console_automation.engine.retention import FINISHED
 from console_automation.errors import Conflict
 from console_automation.operations import requests as ask
@@ -167,15 +169,19 @@ async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view
 async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.ListResult:
     """Return a page of jobs, newest first."""
     options = request.options
-    wanted = JobFilter(
-        statuses=(options.status,) if options.status else (),
-        session_id=options.session_id,
-        name=options.name,
-        tags=options.tags,
-    )
-    jobs, total = await engine.jobs.ledger.page(
-        wanted, before=options.cursor, limit=options.limit + 1
-    )
+    ledger, at_most = engine.jobs.ledger, options.limit + 1
+    project = None if options.project is None else project_of(options.project)
+    if options.ref is not None:
+        jobs, total = await meant(ledger, options.ref, project=project, limit=at_most)
+    else:
+        wanted = JobFilter(
+            statuses=_statuses(options.status),
+            session_id=options.session_id,
+            name=options.name,
+            project=project,
+            tags=options.tags,
+        )
+        jobs, total = await ledger.page(wanted, before=options.cursor, limit=at_most)
     shown = jobs[: options.limit]
     result: view.ListResult = {
         "success": True,
@@ -185,6 +191,12 @@ async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.L
     if len(jobs) > len(shown):
         result["nextCursor"] = shown[-1].id
     return result
+
+
+def _statuses(asked: ask.ListedStatus | None) -> tuple[Status, ...]:
+    if asked == "active":
+        return tuple(status for status in Status if status not in FINISHED)
+    return () if asked is None else (Status(asked),)
 
 
 async def get_job_metrics(
@@ -224,7 +236,10 @@ async def cleanup_jobs(engine: Engine, call: Call, request: ask.CleanupJobs) -> 
     age = engine.settings.retain_jobs_ms if options.max_age is None else options.max_age
     statuses = [Status(name) for name in options.statuses] if options.statuses else FINISHED
     cleaned = await engine.retention.clean(
-        max_age=age / 1000, keep=options.keep_count, statuses=statuses
+        max_age=age / 1000,
+        keep=options.keep_count,
+        statuses=statuses,
+        project=None if options.project is None else project_of(options.project),
     )
     return {"success": True, "cleaned": cleaned, "remaining": engine.jobs.ledger.counts.total()}
 

@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from console_automation.core.job import Status
 from console_automation.core.text import sanitize
 
 _YEAR = 365 * 86_400_000
@@ -88,6 +87,9 @@ Reasons = Literal[
     "lost",
     "reboot",
 ]
+ListedStatus = Literal[
+    "active", "pending", "running", "completed", "failed", "cancelled", "interrupted"
+]
 FinishedStatus = Literal["completed", "failed", "cancelled", "interrupted"]
 
 
@@ -145,7 +147,7 @@ class ExecuteOptions(RunOptions):
     idle_timeout: Annotated[float, Field(ge=1, le=_YEAR), AfterValidator(_finite)] | None = Field(
         None, description="ms of silence until it is ended."
     )
-    priority: int = Field(5, ge=1, le=10, description="Higher runs first.")
+    priority: int = Field(5, ge=1, le=10, description="1 to 10; higher runs first.")
     tags: Pairs = Field(default_factory=dict)
     keep_stdin: bool = Field(False, description="Keep stdin open for console_send_job_input.")
     merge_stderr: bool = False
@@ -175,7 +177,10 @@ class ExecuteAsync(Request):
     args: list[Text] | None = Field(
         None, max_length=10_000, description="Passed literally, no shell."
     )
-    options: ExecuteOptions = Field(default_factory=ExecuteOptions)
+    options: ExecuteOptions = Field(
+        default_factory=ExecuteOptions,
+        description="Also shell, stdin, environment as for console_execute_command.",
+    )
 
 
 class CommandOptions(RunOptions):
@@ -245,10 +250,12 @@ class CancelJob(Request):
 class ListOptions(Request):
     """Which jobs."""
 
-    status: Status | None = Field(None, strict=False)
+    status: ListedStatus | None = Field(None, description="active: pending or running.")
     session_id: Name | None = None
     name: Name | None = None
     tags: Pairs = Field(default_factory=dict)
+    project: Text | None = Field(None, description="A directory: jobs of its git root.")
+    ref: Name | None = Field(None, description="Those that an id, its beginning, or a name means.")
     limit: int = Field(50, ge=1, le=1_000)
     cursor: Cursor | None = Field(None, description="nextCursor of the page before.")
 
@@ -271,6 +278,7 @@ class CleanupOptions(Request):
     )
     keep_count: int = Field(0, ge=0, le=1 << 31, description="Spare this many of the newest.")
     statuses: list[FinishedStatus] | None = Field(None, min_length=1)
+    project: Text | None = Field(None, description="Only of this directory's project.")
 
 
 class CleanupJobs(Request):

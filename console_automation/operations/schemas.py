@@ -19,6 +19,7 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
         "console_get_job_output",
         {"type": "object", "description": "See console_get_job_output."},
     ),
+    "LeftoverView": ("console_get_job_status", {"type": "object"}),
     "OutputView": ("console_get_job_status", {"type": "object"}),
     "SessionView": (
         "console_list_sessions",
@@ -39,6 +40,8 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+#: Options that one tool describes and another takes in the same way.
+_SAID_BEFORE = {"ExecuteOptions": ("workingDirectory", "environment", "shell", "stdin")}
 _BOUNDS = frozenset({"maxLength", "minLength", "maxItems", "minItems", "maxProperties", "gt"})
 
 
@@ -79,6 +82,8 @@ def _finish(schema: dict[str, Any], *, nulls: bool) -> dict[str, Any]:
             if name not in _BRIEF:
                 definition.pop("description", None)
             definition.pop("additionalProperties", None)  # refused all the same
+            for option in _SAID_BEFORE.get(name, ()):
+                definition["properties"][option].pop("description", None)
     smaller: dict[str, Any] = _compact(schema, definitions, nulls)
     smaller.pop("description", None)
     return smaller
@@ -123,9 +128,9 @@ def _is_noise(key: str, value: Any) -> bool:
     if key == "default":
         return not value
     if key == "maximum":
-        return bool(value > 1000)
+        return bool(value >= 100)
     if key == "minimum":
-        return bool(value == 0)
+        return value in (0, 1, 2)
     if key == "additionalProperties":
         return value is not False
     return key == "title" or key in _BOUNDS

@@ -13,7 +13,7 @@ from typing import TypeVar
 from console_automation.config import Settings
 from console_automation.core.job import Command, JobSpec
 from console_automation.core.retry import RETRIED_BY_DEFAULT, RetryPolicy
-from console_automation.engine.commands import resolve
+from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.engine import Engine
 from console_automation.engine.output import OutputQuery
 from console_automation.operations import requests as ask
@@ -68,12 +68,13 @@ def job_spec(
     )
     at = engine.jobs.clock.now()
     if isinstance(options, ask.CommandOptions):
-        return JobSpec(command=command, created_at=at, client=call.client)
+        return JobSpec(command=command, created_at=at, client=call.client, project=project_of(cwd))
     return JobSpec(
         command=command,
         created_at=at,
         client=call.client,
         name=options.name,
+        project=project_of(cwd),
         session_id=options.session_id,
         priority=options.priority,
         tags=options.tags,

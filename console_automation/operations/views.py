@@ -58,6 +58,7 @@ class JobView(TypedDict):
     timeout: int
     tags: dict[str, str]
     workingDirectory: str
+    project: NotRequired[str]
     attempt: int
     maxAttempts: int
     pid: NotRequired[int]
@@ -235,6 +236,7 @@ def job_view(job: Job, counts: OutputCounts, standing: Standing | None) -> JobVi
         "timeout": round((command.timeout or 0) * 1000),
         "tags": dict(spec.tags),
         "workingDirectory": command.cwd,
+        "project": spec.project or None,
         "attempt": job.attempt,
         "maxAttempts": spec.retry.max_attempts,
         "pid": job.pid,

@@ -233,7 +233,6 @@ _COMMANDS: Mapping[str, Callable[[dict[str, Any]], Words | None]] = {
             "tags": _pairs("--tag"),
             "limit": _value("--limit", int),
             "cursor": _value("--cursor"),
-            "active": _switch("--active"),
         },
         ["--all"],
     ),

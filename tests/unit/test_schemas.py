@@ -150,6 +150,8 @@ def test_every_argument_says_what_type_it_is(operation: Operation) -> None:
                     "sessionId": "s",
                     "name": "n",
                     "tags": {},
+                    "project": "/",
+                    "ref": "r",
                     "limit": 1,
                     "cursor": "job-1",
                 }

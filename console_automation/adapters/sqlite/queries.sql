@@ -2,9 +2,9 @@
 
 -- insert_job --
 -- Add a new job.
-INSERT INTO job (id, status, phase, name, session_id, tags, idempotency_key,
+INSERT INTO job (id, status, phase, name, project, session_id, tags, idempotency_key,
                  created_at, started_at, completed_at, spec, state)
-VALUES (:id, :status, :phase, :name, :session_id, :tags, :idempotency_key,
+VALUES (:id, :status, :phase, :name, :project, :session_id, :tags, :idempotency_key,
         :created_at, :started_at, :completed_at, :spec, :state)
 
 -- update_job --
@@ -31,6 +31,24 @@ SELECT * FROM job WHERE id = :id
 -- Return the job submitted under an idempotency key.
 SELECT * FROM job WHERE idempotency_key = :key
 
+-- jobs_named --
+-- Return, of every project that has jobs of this name, the active one, or the newest; newest first.
+SELECT * FROM (
+    SELECT *, row_number() OVER (
+        PARTITION BY project ORDER BY completed_at IS NOT NULL, id DESC
+    ) AS place
+      FROM job
+     WHERE name = :name
+) WHERE place = 1 ORDER BY id DESC
+
+-- jobs_begun_with --
+-- Return the jobs whose id lies between two texts, newest first.
+SELECT * FROM job WHERE id >= :low AND id < :high ORDER BY id DESC LIMIT :limit
+
+-- count_begun_with --
+-- Return how many these are.
+SELECT count(*) FROM job WHERE id >= :low AND id < :high
+
 -- unfinished --
 -- Return the jobs without a terminal status, oldest first.
 SELECT * FROM job WHERE status IN ('pending', 'running') ORDER BY id
@@ -51,13 +69,14 @@ SELECT created_at, started_at, completed_at
 -- Return finished jobs of one status that ended before a time, oldest first.
 SELECT * FROM job
  WHERE status = :status AND completed_at < :ended_before
+   AND (:project IS NULL OR project = :project)
  ORDER BY completed_at
  LIMIT :limit
 
 -- nth_newest_end --
 -- Return when the job ended that is number `keep` from the newest.
 SELECT completed_at FROM job
- WHERE completed_at IS NOT NULL
+ WHERE completed_at IS NOT NULL AND (:project IS NULL OR project = :project)
  ORDER BY completed_at DESC
  LIMIT 1 OFFSET :keep
 

@@ -61,6 +61,7 @@ def row_of(job: Job) -> dict[str, Any]:
     spec = job.spec
     return state_of(job) | {
         "name": spec.name,
+        "project": spec.project or None,
         "session_id": spec.session_id,
         "tags": dump(dict(spec.tags)),
         "idempotency_key": spec.idempotency_key,

@@ -67,6 +67,24 @@ class SqliteStore:
         """Return the job submitted under an idempotency key."""
         return await self._one("job_by_key", key=key)
 
+    async def named(self, name: str) -> list[Job]:
+        """Return the active or else the newest job of a name, of every project; newest first."""
+        sql = self._sql["jobs_named"]
+        return await self._database.read(
+            lambda connection: [job_of(row) for row in connection.execute(sql, {"name": name})]
+        )
+
+    async def begun_with(self, prefix: str, *, limit: int) -> tuple[list[Job], int]:
+        """Return the jobs whose id begins with this, newest first, and how many there are."""
+        bounds = {"low": prefix, "high": prefix[:-1] + chr(ord(prefix[-1]) + 1)}
+
+        def work(connection: sqlite3.Connection) -> tuple[list[Job], int]:
+            rows = connection.execute(self._sql["jobs_begun_with"], {**bounds, "limit": limit})
+            total = connection.execute(self._sql["count_begun_with"], bounds)
+            return [job_of(row) for row in rows], total.fetchone()[0]
+
+        return await self._database.read(work)
+
     async def unfinished(self) -> list[Job]:
         """Return every job without a terminal status, oldest first."""
         sql = self._sql["unfinished"]
@@ -112,20 +130,32 @@ class SqliteStore:
         )
 
     async def expired(
-        self, *, statuses: Sequence[Status], ended_before: float, keep: int, limit: int
+        self,
+        *,
+        statuses: Sequence[Status],
+        ended_before: float,
+        keep: int,
+        limit: int,
+        project: str | None = None,
     ) -> list[Job]:
         """Return finished jobs that ended before a time, sparing the newest `keep`."""
 
         def work(connection: sqlite3.Connection) -> list[Job]:
             bound = ended_before
             if keep:
-                row = connection.execute(self._sql["nth_newest_end"], {"keep": keep - 1}).fetchone()
+                newest = {"keep": keep - 1, "project": project}
+                row = connection.execute(self._sql["nth_newest_end"], newest).fetchone()
                 if row is None:
                     return []
                 bound = min(bound, row["completed_at"])
             jobs: list[Job] = []
             for status in statuses:
-                values = {"status": status.value, "ended_before": bound, "limit": limit}
+                values = {
+                    "status": status.value,
+                    "ended_before": bound,
+                    "limit": limit,
+                    "project": project,
+                }
                 jobs += map(job_of, connection.execute(self._sql["expired"], values))
             return sorted(jobs, key=lambda job: job.completed_at or 0.0)[:limit]
 
@@ -206,7 +236,7 @@ def _condition(wanted: JobFilter) -> tuple[str, dict[str, str]]:
         names = {f"status{index}": status.value for index, status in enumerate(wanted.statuses)}
         clauses.append(f"status IN ({', '.join(':' + name for name in names)})")
         values |= names
-    for column in ("session_id", "name"):
+    for column in ("session_id", "name", "project"):
         if (value := getattr(wanted, column)) is not None:
             clauses.append(f"{column} = :{column}")
             values[column] = value

@@ -17,15 +17,22 @@ if TYPE_CHECKING:
     from console_automation.frontends.cli.streams import Streams
     from console_automation.frontends.client import Client
 
-STATUSES = ("pending", "running", "completed", "failed", "cancelled", "interrupted")
+STATUSES = ("active", "pending", "running", "completed", "failed", "cancelled", "interrupted")
 
 
 def configure(parser: "ArgumentParser") -> None:
     """Say what `job list` takes."""
     add = parser.add_argument
     add("-a", "--all", action="store_true", help="of every project")
-    add("--active", action="store_true", help="only what runs or waits")
-    add("--status", choices=STATUSES, help="only those with this status")
+    status = parser.add_mutually_exclusive_group()
+    status.add_argument("--status", choices=STATUSES, help="only those with this status")
+    status.add_argument(
+        "--active",
+        dest="status",
+        action="store_const",
+        const="active",
+        help="only what runs or waits",
+    )
     add("-s", "--session", metavar="ID", help="only those of this session")
     add("-n", "--name", help="only those of this name")
     add("--tag", type=arguments.pair, action="append", metavar="NAME=VALUE", default=[])
@@ -38,7 +45,6 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     """Print the jobs."""
     wanted: dict[str, Any] = {
         "project": None if given.all else arguments.here(),
-        "active": given.active or None,
         "status": given.status,
         "sessionId": given.session,
         "name": given.name,

@@ -53,6 +53,6 @@ def _named(client: "Client", references: list[str]) -> list[str]:
 
 
 def _active(client: "Client") -> list[str]:
-    options = {"project": arguments.here(), "active": True, "limit": _PAGE}
+    options = {"project": arguments.here(), "status": "active", "limit": _PAGE}
     jobs = client.call("console_list_jobs", {"options": options})["jobs"]
     return [job["id"] for job in jobs]

@@ -1,0 +1,90 @@
+"""The program `job` as a person or a script runs it: real processes on a state directory."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.integration.command_line import JOB
+from tests.waiting import PATIENCE, until_now
+
+
+class Shell:
+    """Runs `job` in a directory with an environment, and remembers both."""
+
+    def __init__(self, home: Path, directory: Path, **environment: str | None) -> None:
+        changes = {"CONSOLE_AUTOMATION_HOME": str(home), "COLUMNS": None, **environment}
+        self.home = home
+        self.directory = directory
+        self.environment = {**os.environ}
+        for name, value in changes.items():
+            if value is None:
+                self.environment.pop(name, None)
+            else:
+                self.environment[name] = value
+
+    def job(
+        self, *words: str, stdin: str | bytes = b"", **options: Any
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end."""
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            [*JOB, *words],
+            cwd=self.directory,
+            env=self.environment,
+            input=given,
+            capture_output=True,
+            check=False,
+            timeout=2 * PATIENCE,
+            **options,
+        )
+        assert b"Traceback" not in done.stderr, done.stderr.decode()
+        out, err = (each.decode("utf-8", "surrogateescape") for each in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    def begun(self, *words: str, **options: Any) -> "subprocess.Popen[bytes]":
+        """Start a command and leave it alone."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen([*JOB, *words], cwd=self.directory, env=self.environment, **options)
+
+    def run(self, *words: str) -> str:
+        """Start a job and return its id."""
+        done = self.job("run", *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def json(self, *words: str) -> dict[str, Any]:
+        """Run a command with --json and return what it prints."""
+        done = self.job(*words, "--json")
+        view: dict[str, Any] = json.loads(done.stdout)
+        return view
+
+    def status(self, reference: str) -> dict[str, Any]:
+        """Return a job as it stands."""
+        job: dict[str, Any] = self.json("status", reference)["job"]
+        return job
+
+    def over(self, reference: str) -> dict[str, Any]:
+        """Return a job once it is over."""
+        self.job("wait", reference)
+        return self.status(reference)
+
+    def running(self, reference: str) -> dict[str, Any]:
+        """Return a job once its command has been spawned."""
+
+        def spawned() -> dict[str, Any] | None:
+            job = self.status(reference)
+            return job if "pid" in job else None
+
+        found = until_now(spawned, f"the start of {reference}")
+        assert found is not None
+        return found
+
+    def logs(self, reference: str, *options: str) -> str:
+        """Return what a job has printed."""
+        return self.job("logs", *options, reference).stdout
+
+
+PYTHON = sys.executable
