@@ -137,6 +137,9 @@ class Settings:
         "PATH HOME USER LOGNAME SHELL LANG LANGUAGE LC_* TZ TERM TMPDIR SSH_AUTH_SOCK DISPLAY",
         "Variables of the client that its jobs inherit, separated by spaces; LC_* is every LC_…",
     )
+    cli_environment: str = _knob(
+        "*", "The same for jobs that the command line starts; * is every variable."
+    )
     on_shutdown: OnShutdown = _knob(
         OnShutdown.LEAVE, "What SIGTERM does to running jobs: leave, drain or stop."
     )

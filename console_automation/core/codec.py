@@ -82,6 +82,7 @@ def spec_to_plain(spec: JobSpec) -> Plain:
             "on": sorted(retry.on),
         },
         "depends_on": list(spec.depends_on),
+        "even_if_failed": spec.even_if_failed,
         "idempotency_key": spec.idempotency_key,
         "fingerprint": spec.fingerprint,
         "retry_of": spec.retry_of,

@@ -183,6 +183,7 @@ class JobSpec:
     tags: Mapping[str, str] = field(default_factory=dict)
     retry: RetryPolicy = RetryPolicy()
     depends_on: tuple[str, ...] = ()
+    even_if_failed: bool = False  #: start when those are over, however they ended
     idempotency_key: str | None = None
     fingerprint: str = ""  #: of the request, to tell a repeated submission from a conflicting one
     retry_of: str | None = None

@@ -14,6 +14,10 @@ from console_automation.errors import (
     WorkingDirectoryNotFound,
 )
 
+#: What only the run that it was given to may have.
+_OF_A_RUN = frozenset(
+    f"CONSOLE_AUTOMATION_{name}" for name in ("RUN", "REPORT", "ENV", "ZDOTDIR", "LOGIN", "RC")
+)
 #: A command made of these alone is the name of a program; anything else is for a shell to read.
 _PROGRAM = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
 #: The directory of the scripts that integrate shells.
@@ -50,6 +54,18 @@ def resolve(
         argv = (line, *(args or ()))
     _check_size(argv, environment)
     return find_program(program, cwd=cwd, path=environment.get("PATH")), argv, by_shell
+
+
+_TERM = "xterm-256color"  # what the screen understands
+_OF_ANOTHER_TERMINAL = ("COLUMNS", "LINES", "TERMCAP", "WINDOWID")
+
+
+def on_terminal(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a program on a terminal of ours: what it inherits, and its own."""
+    environment = {**inherited, "TERM": _TERM}
+    for name in _OF_ANOTHER_TERMINAL:
+        environment.pop(name, None)
+    return {**environment, **own}
 
 
 def project_of(cwd: str) -> str:
@@ -106,14 +122,17 @@ def find_program(program: str, *, cwd: str, path: str | None) -> str:
 
 
 def inherited(environment: Mapping[str, str], allowed: str) -> dict[str, str]:
-    """Return the variables that jobs take over from their client."""
+    """Return the variables that jobs take over from their client.
+
+    What a client that is itself in a job or a session has from its own run stays behind.
+    """
     names = allowed.split()
     exact = {name for name in names if not name.endswith("*")}
     prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
     return {
         name: value
         for name, value in environment.items()
-        if name in exact or (prefixes and name.startswith(prefixes))
+        if (name in exact or (prefixes and name.startswith(prefixes))) and name not in _OF_A_RUN
     }
 
 

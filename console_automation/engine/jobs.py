@@ -174,7 +174,7 @@ class JobManager:
             )
         needs = await self._needs(spec.depends_on)
         open_needs = [need.id for need in needs if not need.is_terminal]
-        failed = next((n for n in needs if n.is_terminal and n.phase is not Phase.COMPLETED), None)
+        failed = next((n for n in needs if n.is_terminal and not _is_met(spec, n)), None)
         self._refuse_taken_name(spec)
         at = self.clock.now()
         submitted = Submitted(at=at, blocked=bool(open_needs) or failed is not None)
@@ -346,7 +346,8 @@ class JobManager:
             self._tell_dependent(dependent, job)
 
     def _tell_dependent(self, dependent: str, need: Job) -> None:
-        if need.phase is Phase.COMPLETED:
+        job = self.ledger.active(dependent)
+        if job is not None and _is_met(job.spec, need):
             self._met(dependent, need.id)
         else:
             failed = DependencyFailed(at=self.clock.now(), job_id=need.id)
@@ -373,3 +374,8 @@ class JobManager:
                 self._met(job.id, need_id)
             elif need.is_terminal:
                 self._tell_dependent(job.id, need)
+
+
+def _is_met(spec: JobSpec, need: Job) -> bool:
+    """Whether a need that is over is as the job wants it."""
+    return spec.even_if_failed or need.phase is Phase.COMPLETED

@@ -81,5 +81,5 @@ class Client:
 
     def _dialled(self) -> "socket.socket":
         if self._line is None:
-            self._line = launch.connect(self.home, "api")
+            self._line = launch.connect(self.home, "cli")
         return self._line

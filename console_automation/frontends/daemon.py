@@ -182,7 +182,9 @@ class Daemon:
     async def _serve_api(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: "_Hello"
     ) -> None:
-        environment = inherited(hello.environment, self._settings.environment)
+        settings = self._settings
+        allowed = settings.cli_environment if hello.kind == "cli" else settings.environment
+        environment = inherited(hello.environment, allowed)
         call = Call(client=f"cli:{hello.pid}", environment=environment, cwd=hello.cwd)
         while True:
             try:
@@ -254,7 +256,7 @@ def _introduced(line: bytes | None) -> _Hello | None:
     try:
         said = json.loads(line or b"")
         return _Hello(
-            kind={"mcp": "mcp", "api": "api"}[said["hello"]],
+            kind={"mcp": "mcp", "api": "api", "cli": "cli"}[said["hello"]],
             protocol=int(said["protocol"]),
             version=str(said["version"]),
             pid=int(said["pid"]),

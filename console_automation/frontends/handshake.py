@@ -1,6 +1,6 @@
 """The first line of a connection to the daemon, and the daemon's answer. Standard library only.
 
-    client -> daemon   {"hello": "mcp" | "api", "protocol": 1, "version": "0.1.0",
+    client -> daemon   {"hello": "mcp" | "api" | "cli", "protocol": 1, "version": "0.1.0",
                         "pid": n, "cwd": ..., "environment": {...}}
     daemon -> client   {"ok": true, "protocol": 1, "version": "0.1.0", "pid": n}
                        {"ok": false, "error": ..., "retiring": bool}

@@ -3,20 +3,22 @@
 import signal
 import time
 
-from console_automation.core.job import Job, Leftovers, OnOutputLimit, Status
+from console_automation.core.job import Job, Leftovers, OnOutputLimit, Status, TerminalSize
 from console_automation.core.output import text_of
 from console_automation.core.text import counted, human_bytes, human_seconds, sanitize
 from console_automation.engine.commands import project_of
 from console_automation.engine.engine import Engine
 from console_automation.engine.references import meant
 from console_automation.engine.retention import FINISHED
-from console_automation.errors import Conflict
+from console_automation.errors import BadRequest, Conflict
 from console_automation.operations import requests as ask
 from console_automation.operations import texts
 from console_automation.operations import views as view
 from console_automation.operations.session_commands import execute_in_session, in_scope
 from console_automation.operations.submission import Call, job_spec, newest, query_of, telling
 from console_automation.ports import JobFilter
+
+_END_OF_INPUT = "\x04"  # ctrl-D: a terminal stays open, its reader is told that nothing more comes
 
 
 async def execute_async(
@@ -40,6 +42,7 @@ async def execute_async(
         output_limit=options.output_limit_bytes or engine.settings.output_limit_bytes,
         on_output_limit=OnOutputLimit(options.on_output_limit),
         leftovers=Leftovers(options.leftovers),
+        terminal=_terminal(options),
     )
     job = await engine.jobs.submit(spec)
     if options.wait_ms:
@@ -54,6 +57,20 @@ async def execute_async(
         page = await engine.output.read(job.id, newest(engine.settings))
         result["output"] = view.chunk_views(page.page.chunks, raw=False)
     return result
+
+
+def _terminal(options: ask.ExecuteOptions) -> TerminalSize | None:
+    asked = options.terminal
+    if asked is None:
+        return None
+    if options.stdin is not None or options.merge_stderr:
+        name = "mergeStderr" if options.merge_stderr else "stdin"
+        raise BadRequest(
+            f"options.{name} is for pipes. On a terminal there is one stream of output, and input is"
+            " typed with console_send_job_input.",
+            field=f"options.{name}",
+        )
+    return TerminalSize(cols=asked.cols, rows=asked.rows)
 
 
 async def execute_command(
@@ -284,7 +301,10 @@ async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) 
             jobId=job.id,
             status=job.status,
         )
-    accepted = await engine.jobs.host.send_input(job.run_id, request.input, eof=request.eof)
+    text, eof = request.input, request.eof
+    if eof and job.spec.command.terminal is not None:
+        text, eof = text + _END_OF_INPUT, False
+    accepted = await engine.jobs.host.send_input(job.run_id, text, eof=eof)
     return {"success": True, "jobId": job.id, "bytesAccepted": accepted}
 
 

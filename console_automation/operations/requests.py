@@ -77,6 +77,8 @@ Pairs = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_no_nul_
 Variables = Annotated[dict[str, str], Field(max_length=1000), AfterValidator(_variables)]
 Milliseconds = Annotated[float, Field(ge=0, le=_YEAR), AfterValidator(_finite)]
 Signal = Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2"]
+Cols = Annotated[int, Field(ge=2, le=500)]
+Rows = Annotated[int, Field(ge=2, le=300)]
 Reasons = Literal[
     "exit_code",
     "signal",
@@ -136,6 +138,13 @@ class RunOptions(Request):
     stdin: Text | None = Field(None, description="Text to feed; else stdin is at its end.")
 
 
+class Terminal(Request):
+    """A terminal of this size."""
+
+    cols: Cols = 120
+    rows: Rows = 32
+
+
 class ExecuteOptions(RunOptions):
     """Options of a background job."""
 
@@ -159,7 +168,7 @@ class ExecuteOptions(RunOptions):
     )
     on_output_limit: Literal["drop_oldest", "drop_newest", "kill"] = "drop_oldest"
     leftovers: Literal["end", "leave"] = Field(
-        "end", description="Background processes that outlive the command: end or leave them."
+        "end", description="What becomes of processes that outlive the command."
     )
     retry: Retry | None = None
     depends_on: list[JobId] = Field(
@@ -167,7 +176,9 @@ class ExecuteOptions(RunOptions):
         max_length=100,
         description="Jobs that must complete before it starts.",
     )
-    wait_ms: Milliseconds = Field(0, description="Wait this long for its end (45000 at most).")
+    even_if_failed: bool = Field(False, description="Start it however those ended.")
+    terminal: Terminal | None = Field(None, description="Run it on a terminal, not on pipes.")
+    wait_ms: Milliseconds = Field(0, description="Wait this long for its end.")
 
 
 class ExecuteAsync(Request):
@@ -255,7 +266,7 @@ class ListOptions(Request):
     name: Name | None = None
     tags: Pairs = Field(default_factory=dict)
     project: Text | None = Field(None, description="A directory: jobs of its git root.")
-    ref: Name | None = Field(None, description="Those that an id, its beginning, or a name means.")
+    ref: Name | None = Field(None, description="An id, its beginning, or a name.")
     limit: int = Field(50, ge=1, le=1_000)
     cursor: Cursor | None = Field(None, description="nextCursor of the page before.")
 

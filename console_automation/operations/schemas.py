@@ -20,6 +20,8 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "object", "description": "See console_get_job_output."},
     ),
     "LeftoverView": ("console_get_job_status", {"type": "object"}),
+    "TerminalView": ("", {"type": "object"}),
+    "UsageView": ("", {"type": "object"}),
     "OutputView": ("console_get_job_status", {"type": "object"}),
     "SessionView": (
         "console_list_sessions",

@@ -9,6 +9,7 @@ from console_automation.engine.commands import (
     SCRIPTS,
     check_directory,
     find_program,
+    on_terminal,
     remote_scripts,
     resolve,
 )
@@ -17,9 +18,6 @@ from console_automation.errors import BadRequest
 from console_automation.operations import session_requests as ask
 from console_automation.operations.submission import Call
 
-_TERM = "xterm-256color"  # what the screen understands
-_OF_ANOTHER_TERMINAL = ("COLUMNS", "LINES", "TERMCAP", "WINDOWID")
-
 
 def session_spec(engine: Engine, call: Call, request: ask.CreateSession) -> SessionSpec:
     """Return the spec of the session that a request asks for.
@@ -27,9 +25,7 @@ def session_spec(engine: Engine, call: Call, request: ask.CreateSession) -> Sess
     Raises what `engine.commands.resolve` raises, and BadRequest for a bad ssh target.
     """
     options = request.options
-    environment = {**call.environment, "TERM": _TERM, **options.environment}
-    for name in _OF_ANOTHER_TERMINAL:
-        environment.pop(name, None)
+    environment = on_terminal(call.environment, options.environment)
     cwd = options.cwd or call.cwd
     kind: ShellKind | None
     if options.ssh:

@@ -7,12 +7,14 @@ from pydantic import AfterValidator, Field, model_validator
 from console_automation.core.shells import ShellKind
 from console_automation.core.ssh import KnownHosts
 from console_automation.operations.requests import (
+    Cols,
     Line,
     Milliseconds,
     Name,
     OutputOptions,
     Pattern,
     Request,
+    Rows,
     Text,
     Variables,
     plain_text,
@@ -20,8 +22,6 @@ from console_automation.operations.requests import (
 
 SessionId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(plain_text)]
 Key = Annotated[str, Field(max_length=40), AfterValidator(plain_text)]
-Cols = Annotated[int, Field(ge=2, le=500)]
-Rows = Annotated[int, Field(ge=2, le=300)]
 
 
 class Ssh(Request):

@@ -13,7 +13,7 @@ from typing import TypeVar
 from console_automation.config import Settings
 from console_automation.core.job import Command, JobSpec
 from console_automation.core.retry import RETRIED_BY_DEFAULT, RetryPolicy
-from console_automation.engine.commands import project_of, resolve
+from console_automation.engine.commands import on_terminal, project_of, resolve
 from console_automation.engine.engine import Engine
 from console_automation.engine.output import OutputQuery
 from console_automation.operations import requests as ask
@@ -50,6 +50,8 @@ def job_spec(
     Raises what `engine.commands.resolve` raises.
     """
     environment = {**call.environment, **options.environment}
+    if limits.get("terminal") is not None:
+        environment = on_terminal(call.environment, options.environment)
     cwd = options.working_directory or call.cwd
     executable, argv, by_shell = resolve(
         request.command, request.args, shell=options.shell, cwd=cwd, environment=environment
@@ -80,6 +82,7 @@ def job_spec(
         tags=options.tags,
         retry=_retry(options.retry),
         depends_on=tuple(options.depends_on),
+        even_if_failed=options.even_if_failed,
         idempotency_key=options.idempotency_key,
         fingerprint=_fingerprint(request, cwd) if options.idempotency_key else "",
     )

@@ -36,6 +36,13 @@ class LeftoverView(TypedDict):
     ended: bool
 
 
+class TerminalView(TypedDict):
+    """The size of the terminal that a job runs on."""
+
+    cols: int
+    rows: int
+
+
 class JobView(TypedDict):
     """A job."""
 
@@ -65,6 +72,7 @@ class JobView(TypedDict):
     queuePosition: NotRequired[int]
     waitingFor: NotRequired[str]
     dependsOn: NotRequired[list[str]]
+    terminal: NotRequired[TerminalView]
     retryOf: NotRequired[str]
     output: OutputView
     usage: NotRequired[UsageView]
@@ -217,6 +225,7 @@ class InputResult(TypedDict):
 def job_view(job: Job, counts: OutputCounts, standing: Standing | None) -> JobView:
     """Return a job as clients see it; what does not apply is left out."""
     spec, command, end = job.spec, job.spec.command, job.exit
+    size = command.terminal
     view: dict[str, Any] = {
         "id": job.id,
         "name": spec.name,
@@ -244,6 +253,7 @@ def job_view(job: Job, counts: OutputCounts, standing: Standing | None) -> JobVi
         "waitingFor": standing and standing.why,
         "dependsOn": list(spec.depends_on) or None,
         "retryOf": spec.retry_of,
+        "terminal": size and {"cols": size.cols, "rows": size.rows},
         "output": {
             "bytes": counts.bytes,
             "droppedBytes": counts.dropped_bytes,

@@ -140,7 +140,7 @@ def test_the_same_key_starts_one_job(shell: Shell) -> None:
 
 def test_a_job_starts_after_another_that_is_named(shell: Shell, gate: Gate) -> None:
     shell.run("-n", "first", f"{gate.wait}; touch done")
-    second = shell.run("--after", "first", "ls")
+    second = shell.run("--after", "first", "ls", "done")
     assert shell.status(second)["status"] == "pending"
     gate.open()
     shell.over(second)
@@ -221,6 +221,32 @@ def test_at_its_end_a_line_is_run_that_knows_the_job(shell: Shell, gate: Gate) -
     gate.open()
     until_now(lambda: told.exists() and told.read_text().endswith("\n"), "the notification")
     assert told.read_text() == f"{job_id} noticed failed 3 exit_code\n"
+
+
+def test_variables_that_are_no_text_arrive_as_they_are(shell: Shell) -> None:
+    shell.environment["ODD"] = "\udcff\u00fc"
+    job_id = shell.run('printf %s "$ODD"')
+    shell.over(job_id)
+    assert shell.logs(job_id, "--raw").encode("utf-8", "surrogateescape") == b"\xff\xc3\xbc"
+
+
+def test_a_job_may_have_a_terminal(shell: Shell) -> None:
+    done = shell.job("run", "-f", "--tty", "tty; stty size; echo $TERM; exit 5")
+    assert done.returncode == 5
+    device, size, term = done.stdout.splitlines()
+    assert device.startswith("/dev/") and size == "32 120" and term == "xterm-256color"
+    refused = shell.job("run", "--tty", "--input", "/dev/null", "cat")
+    assert refused.returncode == 2 and "stdin" in refused.stderr
+
+
+def test_a_terminal_is_typed_into(shell: Shell) -> None:
+    job_id = shell.run("--tty", "read a; echo got $a; cat")
+    shell.running(job_id)
+    shell.job("send", job_id, "one")
+    until_now(lambda: "got one" in shell.logs(job_id), "the answer")
+    shell.job("send", "--eof", job_id)
+    assert shell.over(job_id)["status"] == "completed"
+    assert shell.status(job_id)["terminal"] == {"cols": 120, "rows": 32}
 
 
 def test_a_nested_job_is_a_job_of_its_own(shell: Shell) -> None:

@@ -118,6 +118,8 @@ def test_every_argument_says_what_type_it_is(operation: Operation) -> None:
                         "on": ["lost"],
                     },
                     "dependsOn": ["job-1"],
+                    "evenIfFailed": True,
+                    "terminal": {"cols": 80, "rows": 24},
                     "waitMs": 1,
                 },
             },

@@ -14,6 +14,7 @@ Examples:
 """
 
 import os
+import shutil
 import sys
 
 from console_automation.frontends.cli import arguments, following, outcome
@@ -87,7 +88,6 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
 
 def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
     """Return the arguments of the tool that starts the job."""
-    size = os.get_terminal_size() if given.tty and sys.stdout.isatty() else None
     wanted = {
         "name": given.name,
         "timeout": given.timeout or 0,
@@ -100,7 +100,7 @@ def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
         "retry": given.retry and {"maxAttempts": given.retry},
         "keepStdin": given.stdin or None,
         "stdin": None if given.input is None else _content(given.input),
-        "terminal": _terminal(size) if given.tty else None,
+        "terminal": _terminal() if given.tty else None,
         # Without a key of the caller's, one of our own: asked again after the daemon's death, the
         # next daemon knows the job.
         "idempotencyKey": given.key or f"cli:{os.getpid()}:{os.urandom(12).hex()}",
@@ -114,8 +114,10 @@ def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
     return request
 
 
-def _terminal(size: "os.terminal_size | None") -> "dict[str, Any]":
-    return {} if size is None else {"cols": size.columns, "rows": size.lines}
+def _terminal() -> dict[str, int]:
+    """Return the size of our own terminal, or of a usual one."""
+    size = shutil.get_terminal_size((120, 32))
+    return {"cols": size.columns, "rows": size.lines}
 
 
 def _content(path: str) -> str:
