@@ -74,10 +74,12 @@ class Line:
 class Lines:
     """Puts lines together from chunks, for each stream its own.
 
-    A line that is longer than anybody reads comes in pieces.
+    A line that is longer than anybody reads comes in pieces. `may_hold` looks at many lines at once
+    and says whether any of them can be of interest; the others are passed over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, may_hold: Callable[[bytes], bool] = lambda text: True) -> None:
+        self._may_hold = may_hold
         self._open: dict[str, tuple[Chunk, bytes]] = {}
 
     def ended_in(self, chunk: Chunk) -> Iterator[Line]:
@@ -86,10 +88,15 @@ class Lines:
         if len(rest) > LONGEST_LINE:
             yield _line(chunk.sequence, first, rest)
             first, rest = chunk, b""
-        *whole, rest = (rest + chunk.data).split(b"\n")
-        for text in whole:
-            yield _line(chunk.sequence, first, text)
-            first = chunk
+        text = rest + chunk.data
+        if self._may_hold(text):
+            *whole, rest = text.split(b"\n")
+            for each in whole:
+                yield _line(chunk.sequence, first, each)
+                first = chunk
+        else:
+            end = text.rfind(b"\n") + 1
+            rest, first = text[end:], chunk if end else first
         if rest:
             self._open[chunk.stream] = (first, rest)
 
