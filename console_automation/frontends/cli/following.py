@@ -112,8 +112,9 @@ def _ways(one: str, all: str) -> str:
 def follow(client: "Client", streams: "Streams", job: "dict[str, Any]") -> int:
     """Show a job's output until it is over; returns the exit code that stands for its end."""
     try:
+        display = Display(streams)
         for page in pages(client, job["id"], {}, follow=True):
-            show(streams, page, raw=False)
+            display.show(page)
     except KeyboardInterrupt:
         detached(streams, [job["id"]])
         raise
@@ -139,22 +140,33 @@ def pages(
         asked.pop("latest", None)
 
 
-def show(
-    streams: "Streams", page: "Mapping[str, Any]", *, raw: bool, timestamps: bool = False
-) -> None:
-    """Print a page of output."""
-    if streams.json:
-        streams.result(page)
-    for chunk in () if streams.json else page["output"]:
-        if raw:
-            streams.raw(a2b_base64(chunk["content"]))
-        elif timestamps:
-            streams.text(_stamped(chunk))
+class Display:
+    """Prints pages of output, one after the other."""
+
+    def __init__(self, streams: "Streams", *, raw: bool = False, timestamps: bool = False) -> None:
+        self._streams = streams
+        self._raw = raw
+        self._timestamps = timestamps
+        self._begins_line = True
+
+    def show(self, page: "Mapping[str, Any]") -> None:
+        """Print a page."""
+        streams = self._streams
+        if streams.json:
+            streams.result(page)
+        elif self._raw:
+            for chunk in page["output"]:
+                streams.raw(a2b_base64(chunk["content"]))
+        elif self._timestamps:
+            streams.text("".join(map(self._stamped, page["output"])))
         else:
-            streams.text(chunk["content"])
-    streams.flush()
+            streams.text("".join([chunk["content"] for chunk in page["output"]]))
+        streams.flush()
 
-
-def _stamped(chunk: "Mapping[str, Any]") -> str:
-    lines = chunk["content"].splitlines(keepends=True)
-    return "".join(f"{chunk['timestamp']} {line}" for line in lines)
+    def _stamped(self, chunk: "Mapping[str, Any]") -> str:
+        """Return the text of a chunk with its time before every line that begins in it."""
+        lines = []
+        for line in chunk["content"].splitlines(keepends=True):
+            lines.append(f"{chunk['timestamp']} {line}" if self._begins_line else line)
+            self._begins_line = line.endswith("\n")
+        return "".join(lines)

@@ -50,9 +50,10 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
         "since": given.since and moments.sequence_before(client, job["id"], given.since),
     }
     options = {name: value for name, value in wanted.items() if value is not None}
+    display = following.Display(streams, raw=given.raw, timestamps=given.timestamps)
     try:
         for page in following.pages(client, job["id"], options, follow=given.follow):
-            following.show(streams, page, raw=given.raw, timestamps=given.timestamps)
+            display.show(page)
     except KeyboardInterrupt:
         if given.follow:
             following.detached(streams, [job["id"]])
