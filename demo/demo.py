@@ -120,9 +120,9 @@ class Tour:
                 return text
 
     def daemon(self) -> dict[str, Any]:
-        """Return what `console-automation daemon status` says."""
-        said = run("daemon", "status", home=self.home)
-        return dict(json.loads(said)) if said.startswith("{") else {}
+        """Return what `console-automation daemon status --json` says of one that is running."""
+        said: dict[str, Any] = json.loads(run("daemon", "status", "--json", home=self.home))
+        return said if said.get("running") else {}
 
 
 def run(*words: str, home: Path) -> str:

@@ -1,9 +1,11 @@
-"""Start, stop and inspect the daemon. It starts by itself when a command needs it, and running jobs do
-not mind its end.
+"""Start, stop and inspect the daemon, or have the system start it. It starts by itself when a command
+needs it, and running jobs do not mind its end.
 
 Examples:
   job daemon status
   job daemon restart          after an upgrade, or a change of the settings
+  job daemon logs -f
+  job daemon install          as a service of systemd or launchd
 """
 
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 from console_automation import paths
 from console_automation.frontends import launch
 from console_automation.frontends.cli import arguments, outcome
+from console_automation.frontends.cli.outcome import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +32,27 @@ def configure(parser: "ArgumentParser") -> None:
     for each in (parser, run_here):
         each.set_defaults(run=_run_here)
     parser.set_defaults(ready_fd=None)
-    for name, run, help in (
-        ("start", _start, "start it, unless it runs"),
-        ("stop", _stop, "end it and wait until it has; running jobs go on"),
-        ("restart", _restart, "end it and start the next one; running jobs go on"),
-        ("status", _status, "say which one runs; exit code 1 when none does"),
+    known = {}
+    for name, run, help, example in (
+        ("start", _start, "start it, unless it runs", ""),
+        ("stop", _stop, "end it and wait until it has ended; running jobs go on", ""),
+        ("restart", _restart, "end it and start the next one; running jobs go on", ""),
+        ("status", _status, "say which one runs; exit code 1 when none does", "--json | jq .pid"),
+        ("logs", _logs, "show what it has written into its log", "--tail 20 -f"),
+        ("install", _install, "write a unit for systemd, or an agent for launchd", "--print"),
+        ("uninstall", _uninstall, "remove what install has written", ""),
     ):
-        commands.add_parser(name, help=help, description=help).set_defaults(run=run)
+        known[name] = commands.add_parser(
+            name,
+            help=help,
+            description=help,
+            epilog=f"example:\n  {parser.prog} {name} {example}".rstrip(),
+        )
+        known[name].set_defaults(run=run)
+    arguments.take_json(known["status"])
+    known["logs"].add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
+    known["logs"].add_argument("--tail", type=int, metavar="N", help="begin with the last N lines")
+    known["install"].add_argument("--print", action="store_true", help="show it, and write nothing")
 
 
 def _run_here(given: "Namespace", client: "Client", streams: "Streams") -> int:
@@ -51,31 +68,68 @@ def _start(given: "Namespace", client: "Client", streams: "Streams") -> int:
 
 def _status(given: "Namespace", client: "Client", streams: "Streams") -> int:
     answer = ask_running({"ask": "status"})
-    if answer is None:
-        streams.line(f"no daemon is running for {paths.home()}")
-        return outcome.REFUSED
-    import json
-
-    streams.line(json.dumps(answer, indent=2))
-    return outcome.DONE
+    if streams.json:
+        streams.result({"running": answer is not None, "home": client.home, **(answer or {})})
+    elif answer is None:
+        streams.line(f"no daemon is running for {client.home}")
+    else:
+        others = answer["connections"] - 1
+        streams.line(f"the daemon runs, pid {answer['pid']}, version {answer['version']}")
+        streams.line(f"  state    {answer['home']}")
+        streams.line(f"  clients  {others or 'none but this'}")
+        streams.line(f"  http     {answer['http'] or 'off'}")
+    return outcome.REFUSED if answer is None else outcome.DONE
 
 
 def _stop(given: "Namespace", client: "Client", streams: "Streams") -> int:
-    line = launch.greet(paths.home(), "api")
+    line = launch.greet(client.home, "api")
     if line is None:
-        streams.line(f"no daemon is running for {paths.home()}")
+        streams.line(f"no daemon is running for {client.home}")
         return outcome.DONE
     with line:
-        launch.exchange(line, {"ask": "stop"})
-        while line.recv(1):  # it hangs up when everything is closed
-            pass
+        try:
+            launch.exchange(line, {"ask": "stop"})
+            while line.recv(1):  # it hangs up when everything is closed
+                pass
+        except ConnectionError:
+            pass  # it has not waited to be asked
     streams.line("the daemon has ended; running jobs go on, unless on_shutdown says otherwise")
     return outcome.DONE
 
 
 def _restart(given: "Namespace", client: "Client", streams: "Streams") -> int:
+    from console_automation.frontends.cli import service
+
     _stop(given, client, streams)
-    return _start(given, client, streams)
+    _start(given, client, streams)
+    service.restarting(streams)
+    return outcome.DONE
+
+
+def _logs(given: "Namespace", client: "Client", streams: "Streams") -> int:
+    from console_automation.frontends.cli import daemon_log
+
+    if given.tail is not None and given.tail < 0:
+        raise Failure("--tail: a number of lines, 0 or more", outcome.USAGE)
+    path = f"{client.home}/daemon.log"
+    log = daemon_log.show(streams, path, given.tail)
+    if given.follow:
+        daemon_log.follow(streams, path, log)
+    elif log is None:
+        raise Failure(f"there is no log yet: {path}")
+    return outcome.DONE
+
+
+def _install(given: "Namespace", client: "Client", streams: "Streams") -> int:
+    from console_automation.frontends.cli import service
+
+    return service.install(streams, client.home, write=not given.print)
+
+
+def _uninstall(given: "Namespace", client: "Client", streams: "Streams") -> int:
+    from console_automation.frontends.cli import service
+
+    return service.uninstall(streams)
 
 
 def ask_running(request: "dict[str, Any]") -> "dict[str, Any] | None":
