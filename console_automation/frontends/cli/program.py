@@ -11,7 +11,7 @@ from console_automation import __version__, paths
 from console_automation.frontends.cli import outcome
 from console_automation.frontends.cli.arguments import Parser
 from console_automation.frontends.cli.outcome import Failure
-from console_automation.frontends.cli.streams import Streams
+from console_automation.frontends.cli.streams import Streams, open_streams
 from console_automation.frontends.client import Client, Refused
 from console_automation.frontends.launch import DaemonUnavailable
 
@@ -43,6 +43,7 @@ class Program:
 
     def main(self, words: "Sequence[str]") -> int:
         """Carry out a command line and return the exit code."""
+        open_streams()
         try:
             code = self._run(list(words))
             sys.stdout.flush()
@@ -162,6 +163,8 @@ its exact exit code until it is cleaned up; the daemon starts by itself.
         "metrics": "show the figures",
         "call": "carry out any tool, with JSON",
         "daemon": "start, stop, inspect or install the daemon",
+        "skills": "teach AI agents that have a shell to use job",
+        "completions": "print what bash, zsh or fish needs to complete",
         "doctor": "check what the product needs of this machine",
         "notify": "",
     },

@@ -32,6 +32,22 @@ def columns() -> int:
     return width or 100
 
 
+def open_streams() -> None:
+    """See to it that stdin, stdout and stderr are open and take any text.
+
+    Where one was closed by the caller, the line to the daemon would get its number, and be printed to.
+    """
+    for fd, mode in ((0, "r"), (1, "w"), (2, "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this
+            name = ("stdin", "stdout", "stderr")[fd]
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
 class Streams:
     """Where a command prints. `json` asks for results as JSON, one object per line."""
 

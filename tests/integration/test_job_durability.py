@@ -1,0 +1,108 @@
+"""Promises 1 to 6 as the command line keeps them: the daemon dies under a command."""
+
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.integration.chaos.crashing import serve_and_die
+from tests.integration.daemons import Daemon, killable
+from tests.integration.job_command import Shell
+from tests.waiting import PATIENCE
+
+
+@pytest.fixture
+def daemon(home: Path) -> Iterator[Daemon]:
+    with killable(home) as running:
+        yield running
+
+
+@pytest.fixture
+def shell(daemon: Daemon, tmp_path: Path) -> Shell:
+    return Shell(daemon.home, tmp_path)
+
+
+@pytest.mark.parametrize("code", [0, 1, 42, 126, 127, 137, 139, 255])
+def test_a_wait_over_a_killed_daemon_ends_with_the_jobs_own_code(
+    daemon: Daemon, shell: Shell, code: int
+) -> None:
+    job_id = shell.run(f"{daemon.gate.wait}; exit {code}")
+    shell.running(job_id)
+    with shell.begun("wait", job_id) as process:
+        daemon.kill()
+        daemon.start()
+        daemon.gate.open()
+        assert process.wait(PATIENCE) == code
+
+
+def test_following_goes_on_over_a_killed_daemon_and_loses_nothing(
+    daemon: Daemon, shell: Shell
+) -> None:
+    job_id = shell.run(f"seq 100; {daemon.gate.wait}; seq 101 200")
+    with shell.begun("logs", "-f", job_id) as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline() for _ in range(100)]
+        daemon.kill()
+        daemon.start()
+        daemon.gate.open()
+        rest = process.stdout.read().splitlines(keepends=True)
+        assert process.wait(PATIENCE) == 0
+    assert b"".join(first + rest).split() == [b"%d" % n for n in range(1, 201)]
+
+
+def test_whoever_stays_with_a_job_starts_the_next_daemon(daemon: Daemon, shell: Shell) -> None:
+    with shell.begun(
+        "run", "-n", "stayed", "-f", f"echo a; {daemon.gate.wait}; echo b; exit 6"
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"a\n"
+        daemon.kill()
+        daemon.hang_up()
+        daemon.gate.open()
+        assert process.stdout.read() == b"b\n"
+        assert process.wait(PATIENCE) == 6
+
+
+@pytest.mark.parametrize("side", ["before", "during", "after"])
+def test_a_submission_under_which_the_daemon_dies_makes_one_job(
+    home: Path, tmp_path: Path, side: str
+) -> None:
+    """It dies before, while or after it writes the job down, and has answered nothing."""
+    fatal = partial(serve_and_die, f"{side} insert Submitted Picked", home / "passed")
+    with killable(home, fatal) as daemon:
+        shell = Shell(home, tmp_path)
+        assert shell.job("run", "-n", "once", "echo x >> runs").returncode == 0
+        assert daemon.join() == -signal.SIGKILL
+        assert shell.job("wait", "once").returncode == 0
+        assert (tmp_path / "runs").read_text() == "x\n"
+        assert shell.json("list")["total"] == 1
+
+
+def test_a_job_that_lost_its_shim_is_interrupted_and_no_wait_says_otherwise(
+    daemon: Daemon, shell: Shell
+) -> None:
+    job_id = shell.run("sleep 600")
+    shell.running(job_id)
+    for shim in daemon.shims():
+        if any(child.name() == "sleep" for child in shim.children()):
+            shim.kill()
+    done = shell.job("wait", job_id)
+    assert done.returncode == 1 and "interrupted" in done.stdout
+    assert shell.status(job_id)["exitCode"] is None
+
+
+def test_a_timeout_first_asks_and_then_kills(daemon: Daemon, shell: Shell) -> None:
+    line = "trap 'echo asked >> asked' TERM; while :; do sleep 0.01; done"
+    done = shell.job("run", "-f", "-t", "300ms", line)
+    assert done.returncode == 137
+    assert (shell.directory / "asked").read_text() == "asked\n"
+
+
+def test_a_database_that_is_damaged_is_said_plainly(daemon: Daemon, shell: Shell) -> None:
+    daemon.kill()
+    for file in daemon.home.glob("jobs.db*"):
+        file.write_bytes(b"no database" * 1000)
+    done = shell.job("list")
+    assert done.returncode == 4 and "damaged" in done.stderr
