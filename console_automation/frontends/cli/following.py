@@ -36,11 +36,16 @@ def started(given: "Namespace", client: "Client", streams: "Streams", job: "dict
             streams.remark(line_of(over))
         return outcome.of_job(over)
     streams.line(job["id"])
-    name = job.get("name") or job["id"]
-    streams.remark(
-        f"{job['status']}; follow: job logs -f {name}   wait: job wait {name}   end: job stop {name}"
-    )
+    handle = _handle(job)
+    streams.remark(f"{job['status']}; {_ways(handle, handle)}")
     return outcome.DONE
+
+
+def _handle(job: "Mapping[str, Any]") -> str:
+    """Return what a shell can be given to name a job."""
+    name: str = job.get("name", "")
+    is_word = name.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    return name if is_word and not name.startswith("-") else str(job["id"])
 
 
 def line_of(job: "Mapping[str, Any]") -> str:
@@ -106,7 +111,7 @@ def detached(streams: "Streams", ids: "list[str]") -> None:
 
 
 def _ways(one: str, all: str) -> str:
-    return f"job logs -f {one}   job wait {all}   or end it: job stop {all}"
+    return f"job logs -f {one}   job wait {all}   job stop {all}"
 
 
 def follow(client: "Client", streams: "Streams", job: "dict[str, Any]") -> int:

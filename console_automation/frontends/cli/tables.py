@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SHORT_ID = 12  #: characters: the millisecond, and two at random
 _LONGEST_COMMAND = 200
+_WIDEST_COLUMN = 30  #: characters, but for the last
 
 
 def jobs(streams: "Streams", listed: "Sequence[Mapping[str, Any]]", *, projects: bool) -> None:
@@ -78,17 +79,20 @@ def table(streams: "Streams", head: "Sequence[str]", rows: "Sequence[Sequence[st
 
 
 def _drawn(streams: "Streams", head: "Sequence[str]", rows: "Sequence[Sequence[str]]") -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="dim", expand=False)
-    for name in head:
-        drawn.add_column(name, no_wrap=True, overflow="ellipsis", min_width=len(name))
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
+    for name, *cells in zip(head, *rows, strict=True):
+        # Every column has the room it needs, up to a bound; the last one has what is left.
+        needed = min(max(map(cell_len, (name, *cells))), _WIDEST_COLUMN)
+        width = None if name == head[-1] else needed
+        drawn.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
     for row in rows:
-        drawn.add_row(
-            *(Text(cell, style=_style(name, cell)) for name, cell in zip(head, row, strict=True))
-        )
+        styled = zip(head, row, strict=True)
+        drawn.add_row(*(Text(cell, style=_style(name, cell)) for name, cell in styled))
     streams.flush()
     Console(no_color=not streams.has_colours, highlight=False).print(drawn)
 
