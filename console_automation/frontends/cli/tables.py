@@ -84,11 +84,12 @@ def _drawn(streams: "Streams", head: "Sequence[str]", rows: "Sequence[Sequence[s
     from rich.table import Table
     from rich.text import Text
 
+    columns = list(zip(head, *rows, strict=True))
+    # Every column has the room it needs, up to a bound; the last one has what is left.
+    widths = [min(max(map(cell_len, column)), _WIDEST_COLUMN) for column in columns[:-1]]
+    widths.append(max(len(head[-1]), streams.width - sum(widths) - 2 * len(widths)))
     drawn = Table(box=None, pad_edge=False, header_style="dim")
-    for name, *cells in zip(head, *rows, strict=True):
-        # Every column has the room it needs, up to a bound; the last one has what is left.
-        needed = min(max(map(cell_len, (name, *cells))), _WIDEST_COLUMN)
-        width = None if name == head[-1] else needed
+    for name, width in zip(head, widths, strict=True):
         drawn.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
     for row in rows:
         styled = zip(head, row, strict=True)
