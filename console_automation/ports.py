@@ -58,7 +58,10 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs a listing wants; empty fields want all. `tags` must all be there and equal."""
+    """Which jobs a listing wants; empty fields want all. `tags` must all be there and equal.
+
+    A job of before there were projects is in none of them.
+    """
 
     statuses: tuple[Status, ...] = ()
     session_id: str | None = None

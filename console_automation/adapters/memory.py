@@ -104,7 +104,7 @@ class MemoryStore:
         project: str | None = None,
     ) -> list[Job]:
         """Return finished jobs that ended before a time, sparing the newest `keep`."""
-        finished = (j for j in self._finished() if project in (None, j.spec.project))
+        finished = (j for j in self._finished() if project in (None, j.spec.project or None))
         newest = sorted(finished, key=_end, reverse=True)
         if keep:
             if len(newest) < keep:
@@ -239,6 +239,6 @@ def _matches(job: Job, wanted: JobFilter) -> bool:
         (not wanted.statuses or job.status in wanted.statuses)
         and (wanted.session_id is None or spec.session_id == wanted.session_id)
         and (wanted.name is None or spec.name == wanted.name)
-        and (wanted.project is None or spec.project == wanted.project)
+        and wanted.project in (None, spec.project or None)
         and all(spec.tags.get(key) == value for key, value in wanted.tags.items())
     )

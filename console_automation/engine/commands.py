@@ -69,14 +69,15 @@ def on_terminal(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[st
 
 
 def project_of(cwd: str) -> str:
-    """Return the project of a directory: the nearest git root above it, else the directory."""
-    directory = os.path.normpath(cwd)
-    above = directory
-    while not os.path.exists(os.path.join(above, ".git")):
-        above, below = os.path.dirname(above), above
-        if above == below:
-            return directory
-    return above
+    """Return the project of a directory: the nearest git root above it, else the directory.
+
+    Links are followed, as they are for whoever asks the system where they are. The directory may be
+    gone. What is not UTF-8 in its name is written as an escape: this is a name, not a path to open.
+    """
+    directory = Path(os.path.realpath(cwd))
+    ways_up = (directory, *directory.parents)
+    root = next((each for each in ways_up if os.path.exists(each / ".git")), directory)
+    return str(root).encode("utf-8", "backslashreplace").decode()
 
 
 def check_directory(cwd: str, *, field: str = "options.workingDirectory") -> None:

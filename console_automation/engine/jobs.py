@@ -26,6 +26,7 @@ from console_automation.core.lifecycle import (
 )
 from console_automation.core.text import human_seconds
 from console_automation.engine.admission import Admission
+from console_automation.engine.commands import project_of
 from console_automation.engine.dependencies import Dependencies
 from console_automation.engine.dispatcher import Dispatcher, Standing
 from console_automation.engine.feed import Change
@@ -90,9 +91,10 @@ class JobManager:
     async def open(self) -> None:
         """Take up every job that is not over, then run what may run."""
         jobs = await self.ledger.open()
-        await self.host.open(self.owners)
         for job in jobs:
             self._names.take(job)
+        await self.host.open(self.owners)
+        for job in jobs:
             current = self.ledger.active(job.id)  # runs may have ended while the host opened
             if current:
                 self._take_up(current)
@@ -234,6 +236,7 @@ class JobManager:
             job.spec,
             created_at=self.clock.now(),
             client=client,
+            project=job.spec.project or project_of(job.spec.command.cwd),
             retry_of=job_id,
             idempotency_key=None,
             depends_on=(),

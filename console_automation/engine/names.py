@@ -4,22 +4,30 @@ from console_automation.core.job import Job
 
 
 class Names:
-    """The names that are taken, by project."""
+    """The names that are taken, by project.
+
+    A database may hold several active jobs of one name: from before names were unique, or because the
+    disk did not take an end that freed the name. Then it is taken until the last of them is over.
+    """
 
     def __init__(self) -> None:
-        self._holders: dict[tuple[str, str], str] = {}
+        self._holders: dict[tuple[str, str], list[str]] = {}
 
     def holder(self, project: str, name: str | None) -> str | None:
-        """Return the id of the job that has a name, None when it is free."""
-        return None if name is None else self._holders.get((project, name))
+        """Return the id of the newest job that has a name, None when it is free."""
+        holders = self._holders.get((project, name)) if name is not None else None
+        return holders[-1] if holders else None
 
     def take(self, job: Job) -> None:
         """Note that a job has its name."""
         if job.spec.name is not None:
-            self._holders[job.spec.project, job.spec.name] = job.id
+            self._holders.setdefault((job.spec.project, job.spec.name), []).append(job.id)
 
     def free(self, job: Job) -> None:
-        """A job is over, or was not accepted: its name may be taken again."""
+        """A job is over, or was not accepted: it has its name no more."""
         key = (job.spec.project, job.spec.name or "")
-        if self._holders.get(key) == job.id:
-            del self._holders[key]
+        holders = self._holders.get(key, [])
+        if job.id in holders:
+            holders.remove(job.id)
+            if not holders:
+                del self._holders[key]

@@ -1,5 +1,6 @@
 """The use cases about jobs. Each takes the application, the call it is part of, and a checked request."""
 
+import os
 import signal
 import time
 
@@ -187,9 +188,10 @@ async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.L
     """Return a page of jobs, newest first."""
     options = request.options
     ledger, at_most = engine.jobs.ledger, options.limit + 1
-    project = None if options.project is None else project_of(options.project)
+    project = _project(options.project)
     if options.ref is not None:
-        jobs, total = await meant(ledger, options.ref, project=project, limit=at_most)
+        _refuse_filters(options)
+        jobs, total = await meant(ledger, options.ref, project=project, limit=options.limit)
     else:
         wanted = JobFilter(
             statuses=_statuses(options.status),
@@ -208,6 +210,23 @@ async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.L
     if len(jobs) > len(shown):
         result["nextCursor"] = shown[-1].id
     return result
+
+
+def _project(directory: str | None) -> str | None:
+    """Return the project that a client names by a directory, which may be gone."""
+    if directory is not None and not os.path.isabs(directory):
+        raise BadRequest(
+            f"project {directory!r} is not absolute; give the whole path.", field="options.project"
+        )
+    return None if directory is None else project_of(directory)
+
+
+def _refuse_filters(options: ask.ListOptions) -> None:
+    if options.status or options.session_id or options.name or options.tags or options.cursor:
+        raise BadRequest(
+            "Only options.project and options.limit go with options.ref; leave the others out.",
+            field="options.ref",
+        )
 
 
 def _statuses(asked: ask.ListedStatus | None) -> tuple[Status, ...]:
@@ -256,7 +275,7 @@ async def cleanup_jobs(engine: Engine, call: Call, request: ask.CleanupJobs) -> 
         max_age=age / 1000,
         keep=options.keep_count,
         statuses=statuses,
-        project=None if options.project is None else project_of(options.project),
+        project=_project(options.project),
     )
     return {"success": True, "cleaned": cleaned, "remaining": engine.jobs.ledger.counts.total()}
 

@@ -15,6 +15,7 @@ from console_automation.core.timing import Timings, summarize
 from console_automation.ports import AuditRecord, Entry, JobFilter, SessionStore
 
 _SAMPLE = 1000
+_LAST = "\U0010ffff"  #: sorts behind every character that an id has
 
 
 class SqliteStore:
@@ -76,7 +77,7 @@ class SqliteStore:
 
     async def begun_with(self, prefix: str, *, limit: int) -> tuple[list[Job], int]:
         """Return the jobs whose id begins with this, newest first, and how many there are."""
-        bounds = {"low": prefix, "high": prefix[:-1] + chr(ord(prefix[-1]) + 1)}
+        bounds = {"low": prefix, "high": prefix + _LAST}
 
         def work(connection: sqlite3.Connection) -> tuple[list[Job], int]:
             rows = connection.execute(self._sql["jobs_begun_with"], {**bounds, "limit": limit})

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def jobs(draw: st.DrawFn) -> Job:
     times = {"completed_at": float(end), "started_at": draw(st.sampled_from([None, 4.0]))}
     wanted = spec(
         name=draw(NAMES),
+        project=draw(st.sampled_from(["", "/p", "/q"])),
         session_id=draw(NAMES),
         tags=draw(st.dictionaries(st.sampled_from("kl"), st.sampled_from("vw"), max_size=2)),
         idempotency_key=draw(st.sampled_from([None, None, "x", "y"])),
@@ -104,10 +106,16 @@ async def _everything(store: Store) -> list[Any]:
         JobFilter(name="a"),
         JobFilter(session_id="b", statuses=(Status.COMPLETED, Status.PENDING)),
         JobFilter(tags={"k": "v"}),
+        JobFilter(project="/p"),
+        JobFilter(project="/q", name="a"),
     ):
         known.append(await store.page(wanted, before="job-4", limit=3))
-    for keep in (0, 1, 3):
-        expired = await store.expired(statuses=STATUSES, ended_before=8.0, keep=keep, limit=9)
+    known += [await store.named(name) for name in "abc"]
+    known += [await store.begun_with(prefix, limit=2) for prefix in ("job-", "job-3", "job-33")]
+    for keep, project in product((0, 1, 3), (None, "/p")):
+        expired = await store.expired(
+            statuses=STATUSES, ended_before=8.0, keep=keep, limit=9, project=project
+        )
         known.append(sorted(each.id for each in expired))  # the order of equals is open
     return known
 
