@@ -50,19 +50,20 @@ def write(streams: "Streams", path: str, content: str) -> None:
     streams.line(f"{'written' if found is None else 'replaced'}: {path}")
 
 
-def remove(streams: "Streams", path: str) -> None:
-    """Remove a file that was written by `write`, and say so.
+def remove(streams: "Streams", path: str) -> bool:
+    """Remove a file that was written by `write`, and say so; returns whether it was there.
 
     Raises Failure for a file that is not ours, or was edited, and OSError.
     """
     found = _read(path)
     if found is None:
         streams.line(f"not there: {path}")
-        return
+        return False
     if not _is_untouched(found):
         raise Failure(f"{path} is not ours or was edited; remove it yourself: rm {path}")
     os.unlink(path)
     streams.line(f"removed: {path}")
+    return True
 
 
 def _read(path: str) -> bytes | None:
