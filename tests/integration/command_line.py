@@ -126,10 +126,15 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str) and len(value) == 30 and value.startswith("job-")
 
 
+def _directory(value: Any) -> Words | None:
+    """A directory that is absolute: the command line makes any other so, a tool refuses it."""
+    return [f"--dir={value}"] if str(value).startswith("/") else None
+
+
 _RUN = {
     "name": _value("--name"),
     "sessionId": _value("--session"),
-    "workingDirectory": _value("--dir"),
+    "workingDirectory": _directory,
     "timeout": _ms("--timeout"),
     "environment": _pairs("--env"),
     "tags": _pairs("--tag"),
@@ -148,6 +153,8 @@ def _run(arguments: dict[str, Any]) -> Words | None:
     if given or words is None or type(command) is not str or not command.strip():
         return None
     if "timeout" not in options:
+        if "idempotencyKey" in options:
+            return None  # a key is for the very same request, and this would add to it
         words.append("--timeout=300s")  # the tool's default; the command line's is none
     if args is None:
         return ["run", "--json", *words, command] if not command.startswith("-") else None

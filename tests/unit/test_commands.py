@@ -1,10 +1,11 @@
 """From what a client wrote to what exec gets; every refusal names what is wrong and how to mend it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from console_automation.engine.commands import find_program, inherited, resolve
+from console_automation.engine.commands import find_program, inherited, project_of, resolve
 from console_automation.errors import (
     BadRequest,
     CommandNotFound,
@@ -108,3 +109,69 @@ def test_only_what_the_setting_names_is_inherited() -> None:
     assert inherited(environment, "PATH LC_*") == {"PATH": "p", "LC_ALL": "C"}
     assert inherited(environment, "*") == environment
     assert inherited(environment, "") == {}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory outside of any repository, as the system names it."""
+    assert project_of(str(tmp_path)) == str(tmp_path.resolve()), "the tests run in a repository"
+    return tmp_path.resolve()
+
+
+def test_a_project_is_the_git_root_above_a_directory(place: Path) -> None:
+    deep = place / "repo" / "src" / "deep"
+    deep.mkdir(parents=True)
+    (place / "repo" / ".git").mkdir()
+    for inside in (deep, deep.parent, place / "repo"):
+        assert project_of(str(inside)) == str(place / "repo")
+    assert project_of(str(place)) == str(place)
+
+
+def test_the_nearest_git_root_counts_and_a_worktree_has_a_file_for_it(place: Path) -> None:
+    (place / ".git").mkdir()
+    worktree = place / "trees" / "fix"
+    (worktree / "src").mkdir(parents=True)
+    (worktree / ".git").write_text("gitdir: elsewhere")
+    assert project_of(str(worktree / "src")) == str(worktree)
+    assert project_of(str(worktree.parent)) == str(place)
+
+
+def test_a_directory_outside_of_any_repository_is_a_project_of_its_own(place: Path) -> None:
+    (place / "a").mkdir()
+    assert project_of(str(place / "a")) == str(place / "a")
+    assert project_of("/") == "/"
+
+
+def test_a_directory_that_is_gone_belongs_where_it_was(place: Path) -> None:
+    gone = place / "repo" / "gone" / "deeper"
+    assert project_of(str(gone)) == str(gone)
+    (place / "repo" / ".git").mkdir(parents=True)
+    assert project_of(str(gone)) == str(place / "repo")
+
+
+def test_a_project_has_one_name_however_its_directory_is_written(place: Path) -> None:
+    here = str(place)
+    for written in (f"{here}/", f"{here}//", f"{here}/.", f"{here}/x/..", f"//{here}"):
+        assert project_of(written) == here, written
+
+
+def test_a_link_belongs_to_the_project_it_leads_to(place: Path) -> None:
+    (place / "repo" / ".git").mkdir(parents=True)
+    (place / "repo" / "src").mkdir()
+    (place / "link").symlink_to(place / "repo" / "src")
+    (place / "loop").symlink_to(place / "loop")
+    assert project_of(str(place / "link")) == str(place / "repo")
+    assert project_of(str(place / "link" / "..")) == str(place / "repo")
+    assert project_of(str(place / "loop")) == str(place / "loop")
+
+
+def test_a_project_whose_name_is_not_utf_8_has_one_that_is(place: Path) -> None:
+    odd = os.fsdecode(os.fsencode(place) + b"/caf\xe9")
+    assert project_of(odd) == str(place / "caf\\udce9")
+    (place / ".git").mkdir()
+    assert project_of(odd) == str(place)
+
+
+def test_what_may_not_be_looked_into_has_no_repository(place: Path) -> None:
+    long = place / ("x" * 300) / ("y" * 5000)
+    assert project_of(str(long)) == str(long)
