@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _WIDEST_HELP = 100
 _CANDIDATES = 10  #: jobs shown of those that a prefix may mean
 
@@ -56,7 +56,7 @@ def duration(text: str) -> float:
 
     Raises ArgumentTypeError.
     """
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return float(text) * 1000
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

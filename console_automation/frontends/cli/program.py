@@ -58,20 +58,23 @@ class Program:
         return code
 
     def _run(self, words: list[str]) -> int:
-        if not words and self._usual:
-            words = [self._usual]
-        if not words or words[0] in ("-h", "--help", "help"):
+        first = words[0] if words else self._usual or "help"
+        if first in ("-h", "--help", "help"):
             sys.stdout.write(self.help())
             return outcome.DONE if words else outcome.USAGE
-        if words[0] == "--version":
+        if first == "--version":
             sys.stdout.write(f"{self.name} {__version__}\n")
             return outcome.DONE
-        if words[0].startswith("-") and self._usual:
-            words = [self._usual, *words]
-        name = self.aliases.get(words[0], words[0])
+        name, rest = self.split(words)
         if name not in self.commands:
             raise Failure(self._unknown(name), outcome.USAGE)
-        return self._carry_out(name, words[1:])
+        return self._carry_out(name, rest)
+
+    def split(self, words: list[str]) -> tuple[str, list[str]]:
+        """Return the command that is meant, and what it is given."""
+        if self._usual and (not words or words[0].startswith("-")):
+            return self._usual, words
+        return self.aliases.get(words[0], words[0]), words[1:]
 
     def _carry_out(self, name: str, words: list[str]) -> int:
         module, parser = load(name), self.parser(name)
@@ -106,7 +109,11 @@ class Program:
     def parser(self, name: str) -> Parser:
         """Return the parser of a command."""
         module = load(name)
-        description, _, examples = (module.__doc__ or "").partition("\n\nExamples:\n")
+        description, _, examples = (
+            (module.__doc__ or "")
+            .replace(f"job {name}", f"{self.name} {name}")
+            .partition("\n\nExamples:\n")
+        )
         parser = Parser(
             prog=f"{self.name} {name}",
             description=description.strip(),
@@ -167,6 +174,7 @@ its exact exit code until it is cleaned up; the daemon starts by itself.
         "completions": "print what bash, zsh or fish needs to complete",
         "doctor": "check what the product needs of this machine",
         "notify": "",
+        "complete": "",
     },
     aliases={"ls": "list"},
     usual="list",

@@ -27,13 +27,10 @@ if TYPE_CHECKING:
 def configure(parser: "ArgumentParser") -> None:
     """Say which commands there are."""
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=arguments.Parser)
-    run_here = commands.add_parser("run", help="run it in the foreground (also: without a command)")
-    run_here.add_argument("--ready-fd", type=int, help=arguments.HIDDEN)
-    for each in (parser, run_here):
-        each.set_defaults(run=_run_here)
-    parser.set_defaults(ready_fd=None)
+    parser.set_defaults(run=_run_here, ready_fd=None)  # without a command of its own
     known = {}
     for name, run, help, example in (
+        ("run", _run_here, "run it in the foreground, as without a command", ""),
         ("start", _start, "start it, unless it runs", ""),
         ("stop", _stop, "end it and wait until it has ended; running jobs go on", ""),
         ("restart", _restart, "end it and start the next one; running jobs go on", ""),
@@ -49,6 +46,7 @@ def configure(parser: "ArgumentParser") -> None:
             epilog=f"example:\n  {parser.prog} {name} {example}".rstrip(),
         )
         known[name].set_defaults(run=run)
+    known["run"].add_argument("--ready-fd", type=int, help=arguments.HIDDEN)
     arguments.take_json(known["status"])
     known["logs"].add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
     known["logs"].add_argument("--tail", type=int, metavar="N", help="begin with the last N lines")
