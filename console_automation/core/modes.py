@@ -16,16 +16,18 @@ _MOST_TITLES = 10  # as many as xterm keeps on its stack
 _ALTERNATE = 1049
 _SAME = {47: _ALTERNATE, 1047: _ALTERNATE}  # older ways to the alternate screen
 _PRIVATE_AT_START = frozenset({7, 25})
-_PRIVATE = (1, 6, 7, 25, 2004)
+_MOUSE = (9, 1000, 1001, 1002, 1003, 1005, 1006, 1015, 1016)
+_PRIVATE = (1, 6, 7, 25, *_MOUSE, 1004, 2004)
 _ANSI = (4, 20)
 _SOFT = frozenset({1, 6, 7, 25})  # what a soft reset sets back
 
 _SHIFTS = rb"|(?P<shift>[\x0e\x0f])"
 _SEQUENCE = (
-    rb"\x1b(?:\[(?P<body>%b)(?P<final>[hlprt])"
+    rb"\x1b(?:\[(?P<body>%b)(?P<final>[hlpqrt])"
     rb"|\](?P<string>%b)(?![\x18\x1a])"
     rb"|[PX^_]%b"
     rb"|(?P<charset>[()][0-~])"
+    rb"|(?P<keypad>[=>])"
     rb"|(?P<reset>c))"
 ) % (CSI_BODY.encode(), STRING_BODY.encode(), STRING_BODY.encode())
 _SEQUENCES = re.compile(_SEQUENCE)
@@ -47,6 +49,8 @@ class TerminalModes:
         self._ansi: set[int] = set()
         self._charsets = {"(": "B", ")": "B"}
         self._shifted = False
+        self._application_keypad = False
+        self._cursor_shape = 0  # as DECSCUSR numbers them; 0 is the terminal's own
         self._titles: list[str] = []
         self.title = ""
         self.scroll_region: tuple[int, int] | None = (
@@ -110,14 +114,37 @@ class TerminalModes:
             parts.append(f"\x1b]2;{self.title}\x1b\\")
         if self.scroll_region:
             parts.append("\x1b[{};{}r".format(*self.scroll_region))
-        for mode in _PRIVATE:
-            if (mode in self._private) != (mode in _PRIVATE_AT_START):
-                parts.append(f"\x1b[?{mode}{'h' if mode in self._private else 'l'}")
+        parts += [f"\x1b[?{mode}{'h' if on else 'l'}" for mode, on in self._switched()]
         parts += [f"\x1b[{mode}h" for mode in _ANSI if mode in self._ansi]
         parts += [f"\x1b{slot}0" for slot, name in self._charsets.items() if name == "0"]
         if self._shifted:
             parts.append("\x0e")
+        if self._application_keypad:
+            parts.append("\x1b=")
+        if self._cursor_shape:
+            parts.append(f"\x1b[{self._cursor_shape} q")
         return "".join(parts).encode("utf-8") + self._held
+
+    def undo(self) -> bytes:
+        """Return what brings a terminal out of these modes again; what it shows stays, if it can."""
+        parts = ["\x18"] if self._held else []  # CAN, which ends what was begun
+        parts += [f"\x1b[?{mode}{'l' if on else 'h'}" for mode, on in self._switched()]
+        parts += [f"\x1b[{mode}l" for mode in _ANSI if mode in self._ansi]
+        if self.scroll_region:
+            parts.append("\x1b7\x1b[r\x1b8")  # it takes the cursor away
+        if self._application_keypad:
+            parts.append("\x1b>")
+        if self._cursor_shape:
+            parts.append("\x1b[0 q")
+        if self.alternate_screen:
+            parts.append("\x1b[?1049l")
+        parts.append("\x1b(B\x1b)B\x0f\x1b[m")
+        return "".join(parts).encode("ascii")
+
+    def _switched(self) -> list[tuple[int, bool]]:
+        """Return the private modes that are not as at the start, and whether they are on."""
+        changed = self._private ^ _PRIVATE_AT_START
+        return [(mode, mode in self._private) for mode in _PRIVATE if mode in changed]
 
     def _obey(self, match: re.Match[bytes]) -> None:
         kind = match.lastgroup
@@ -132,6 +159,8 @@ class TerminalModes:
         elif kind == "charset":
             designated = match["charset"].decode("ascii")
             self._charsets[designated[0]] = designated[1]
+        elif kind == "keypad":
+            self._application_keypad = match["keypad"] == b"="
         elif kind == "shift":
             self._shifted = match["shift"] == b"\x0e"
         elif kind == "reset":
@@ -150,6 +179,8 @@ class TerminalModes:
                 self.scroll_region = (first or 1, last) if first > 1 or last else None
         elif name == "!p":
             self._reset_softly()
+        elif name == " q":
+            self._cursor_shape = parameters[0]
         elif name == "t":
             self._stack(parameters)
 
@@ -158,6 +189,7 @@ class TerminalModes:
         self._ansi = self._ansi - {4}
         self._charsets = {"(": "B", ")": "B"}
         self._shifted = False
+        self._application_keypad = False
         self.scroll_region = None
 
     def _entitle(self, string: bytes) -> None:
