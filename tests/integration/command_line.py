@@ -62,13 +62,13 @@ def words_of(tool: str, arguments: Any) -> Words | None:
     """Return the command line for a call, None when its arguments can only be said in JSON."""
     special = _COMMANDS.get(tool)
     words = special(arguments) if special and isinstance(arguments, dict) else None
-    if words is not None and not any("\0" in word or _is_broken(word) for word in words):
-        return words
-    return None
+    return words if words is not None and all(map(_can_be_passed, words)) else None
 
 
-def _is_broken(word: str) -> bool:
-    return any(0xD800 <= ord(character) < 0xE000 for character in word)
+def _can_be_passed(word: str) -> bool:
+    """Whether a program can be given a word as its argument."""
+    whole = not any(0xD800 <= ord(character) < 0xE000 for character in word)
+    return whole and "\0" not in word and len(word) < 30_000
 
 
 def _options(given: Any, flags: Mapping[str, Callable[[Any], Words | None]]) -> Words | None:
@@ -201,7 +201,7 @@ def _send(arguments: dict[str, Any]) -> Words | None:
     job_id, text, eof = given.pop("jobId", None), given.pop("input", None), given.pop("eof", False)
     if given or not _is_id(job_id) or type(text) is not str or type(eof) is not bool:
         return None
-    if not text or text.startswith("-") or len(text) > 100_000:
+    if not text or text.startswith("-"):
         return None
     return ["send", "--json", "--no-newline", *["--eof"] * eof, job_id, text]
 

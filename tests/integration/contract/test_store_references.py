@@ -141,9 +141,11 @@ NAMES = st.one_of(
 
 @st.composite
 def shelves(draw: st.DrawFn) -> list[Job]:
-    names = st.sampled_from(draw(st.lists(NAMES, min_size=1, max_size=4)))
+    ids = draw(st.lists(IDS, min_size=4, max_size=12, unique=True))
+    like_ids = st.sampled_from([*ids, *(each.removeprefix("job-") for each in ids)])
+    names = st.sampled_from(draw(st.lists(NAMES | like_ids, min_size=1, max_size=3)))
     jobs: list[Job] = []
-    for job_id in draw(st.lists(IDS, max_size=12, unique=True)):
+    for job_id in ids:
         phase = draw(st.sampled_from(list(Phase)))
         times = {"completed_at": draw(st.sampled_from([1.0, 2.0]))} if phase in TERMINAL else {}
         asked = spec(name=draw(st.none() | names), project=draw(PROJECTS))
@@ -175,11 +177,11 @@ Question = tuple[str, str | None, int]
 def stories(draw: st.DrawFn) -> tuple[list[Job], list[Question]]:
     """Jobs, and questions that are mostly about them."""
     jobs = draw(shelves())
-    known = [each.spec.name for each in jobs if each.spec.name] + [each.id for each in jobs]
-    references = st.one_of(NAMES, *([st.sampled_from(known)] if known else []))
-    cut = st.tuples(references, st.integers(1, 9)).map(lambda each: each[0][: each[1]])
-    asked = st.tuples(references | cut, st.none() | PROJECTS, st.integers(1, 4))
-    return jobs, draw(st.lists(asked, min_size=1, max_size=8))
+    names = st.sampled_from([each.spec.name for each in jobs if each.spec.name] or ["n"])
+    known = names | st.sampled_from([each.id for each in jobs])
+    cut = st.tuples(known, st.integers(1, 9)).map(lambda each: each[0][: each[1]])
+    asked = st.tuples(names | known | cut | NAMES, st.none() | PROJECTS, st.integers(1, 4))
+    return jobs, draw(st.lists(asked, min_size=4, max_size=12))
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
