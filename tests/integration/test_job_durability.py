@@ -65,6 +65,20 @@ def test_whoever_stays_with_a_job_starts_the_next_daemon(daemon: Daemon, shell: 
         assert process.wait(PATIENCE) == 6
 
 
+@pytest.mark.parametrize("code", [0, 42, 255])
+def test_a_job_on_a_terminal_survives_the_daemon_with_its_output_and_exit_code(
+    daemon: Daemon, shell: Shell, code: int
+) -> None:
+    job_id = shell.run(
+        "--tty", f"tty -s && echo before; {daemon.gate.wait}; echo after; exit {code}"
+    )
+    shell.running(job_id)
+    daemon.restart()
+    daemon.gate.open()
+    assert shell.job("wait", job_id).returncode == code
+    assert shell.logs(job_id) == "before\nafter\n"
+
+
 @pytest.mark.parametrize("side", ["before", "during", "after"])
 def test_a_submission_under_which_the_daemon_dies_makes_one_job(
     home: Path, tmp_path: Path, side: str
