@@ -12,12 +12,14 @@ from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from console_automation.core.job import OutputCounts, TerminalSize
 from console_automation.core.modes import TerminalModes
 from console_automation.core.output import Chunk
+from console_automation.core.replay import drawing
 from console_automation.core.screen import ScreenSnapshot
-from console_automation.core.session import Session
+from console_automation.core.session import Session, Sizing
 from console_automation.ports import Emulator, OutputLog
 
 _DRAWN_BYTES = 128 << 10  # drawn anew from: a few hundred screens full
@@ -32,6 +34,16 @@ _DRAWING_AT_ONCE = 2  #: threads
 _PATIENCE = 1.0
 _LATE_BYTES = 8 << 10
 _CANCEL = b"\x18"  # ends a sequence whose end was skipped
+_INSIDE_CHARACTERS = bytes(range(0x80, 0xC0))  # what UTF-8 has behind a character's first byte
+
+
+class Terminal(Protocol):
+    """What has a terminal: a session, or a job that was given one."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def sizes(self) -> tuple[Sizing, ...]: ...
 
 
 class _Drawn:
@@ -90,6 +102,18 @@ class Screens:
             if not turn.holders:
                 del self._turns[session.id]
 
+    async def again(self, terminal: Terminal, counts: OutputCounts) -> tuple[bytes, int]:
+        """Return what draws a terminal's screen on another one, colours and all, and the last chunk
+        that is in it: the end of the output, behind what brings a fresh terminal into its modes."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._again, terminal, counts.last_sequence
+        )
+
+    def _again(self, terminal: Terminal, last: int) -> tuple[bytes, int]:
+        modes, tail = self._search(terminal, last)
+        end = b"".join(chunk.data for chunk in tail).lstrip(_INSIDE_CHARACTERS)
+        return drawing(modes.preamble() + end), tail[-1].sequence if tail else 0
+
     def forget(self, session_id: str) -> None:
         """Let go of a session's screen."""
         self._drawn.pop(session_id, None)
@@ -130,27 +154,27 @@ class Screens:
         self._draw_chunks(drawn, session, tail)
         return drawn
 
-    def _search(self, session: Session, last: int) -> tuple[TerminalModes, deque[Chunk]]:
+    def _search(self, terminal: Terminal, last: int) -> tuple[TerminalModes, deque[Chunk]]:
         """Return the end of the output, and the modes that what is before it has set."""
         limit = self._now() + _PATIENCE
         modes = TerminalModes()
         tail: deque[Chunk] = deque()
         held = 0
-        size = session.sizes[0].size
-        for chunk in self._chunks(session, 0, last):
+        size = terminal.sizes[0].size
+        for chunk in self._chunks(terminal, 0, last):
             tail.append(chunk)
             held += len(chunk.data)
             while held > _DRAWN_BYTES and len(tail) > 1:
                 old = tail.popleft()
                 held -= len(old.data)
-                if size_at(session, old.at) != size:
-                    size = size_at(session, old.at)
+                if size_at(terminal, old.at) != size:
+                    size = size_at(terminal, old.at)
                     modes.resized()
                 modes.feed(old.data)
             if self._now() > limit:
                 modes.feed(_CANCEL)
                 modes.resized()
-                end = self._log.read_end(session.run_id, max_bytes=_DRAWN_BYTES, stream=None)
+                end = self._log.read_end(terminal.run_id, max_bytes=_DRAWN_BYTES, stream=None)
                 return modes, deque(end.chunks)
         return modes, tail
 
@@ -166,7 +190,7 @@ class Screens:
             left -= len(chunk.data)
             drawn.take(chunk, size_at(session, chunk.at))
 
-    def _chunks(self, session: Session, since: int, last: int) -> Iterator[Chunk]:
+    def _chunks(self, terminal: Terminal, since: int, last: int) -> Iterator[Chunk]:
         """Yield the chunks up to the last one; of an end that is not known yet, one page.
 
         What is printed meanwhile is not followed: it may come faster than it is drawn.
@@ -174,7 +198,7 @@ class Screens:
         has_more = True
         while has_more and (since < last or not last):
             page = self._log.read(
-                session.run_id,
+                terminal.run_id,
                 since=since,
                 max_bytes=_PAGE_BYTES,
                 max_chunks=_PAGE_CHUNKS,
@@ -184,7 +208,7 @@ class Screens:
             since, has_more = page.next_since, page.has_more and last > 0
 
 
-def size_at(session: Session, at: float) -> TerminalSize:
+def size_at(terminal: Terminal, at: float) -> TerminalSize:
     """Return the size that the terminal had at a time."""
-    sizes = session.sizes
+    sizes = terminal.sizes
     return sizes[max(bisect_right(sizes, at, key=lambda each: each.at) - 1, 0)].size

@@ -32,15 +32,17 @@ from console_automation.engine.recordings import recording
 from console_automation.errors import BadRequest, ConsoleAutomationError
 from console_automation.frontends.handshake import LONGEST_LINE, PROTOCOL, must_retire
 from console_automation.frontends.launch import dial
-from console_automation.frontends.lines import LineTooLong, read_line
+from console_automation.frontends.lines import LinesAhead, LineTooLong, read_line
+from console_automation.operations.attaching import ATTACHING
 from console_automation.operations.submission import Call
-from console_automation.operations.table import invoke
+from console_automation.operations.table import OPERATIONS, invoke
 
 log = logging.getLogger(__name__)
 
 _HELLO_SECONDS = 10.0
 _LOCK_SECONDS = 20.0
 _LOG_BYTES = 4 << 20
+_OFFERED = {**OPERATIONS, **ATTACHING}  #: to the command line
 
 
 class Daemon:
@@ -186,19 +188,26 @@ class Daemon:
         allowed = settings.cli_environment if hello.kind == "cli" else settings.environment
         environment = inherited(hello.environment, allowed)
         call = Call(client=f"cli:{hello.pid}", environment=environment, cwd=hello.cwd)
-        while True:
-            try:
-                line = await read_line(reader)
-                if line is None:
-                    return
-                request = json.loads(line)
-                if isinstance(request, dict) and request.get("ask") == "recording":
-                    answer = await self._send_recording(writer, str(request.get("sessionId")))
-                else:
-                    answer = await self._answer(request, call)
-            except (LineTooLong, ValueError, RecursionError) as error:
-                answer = {"error": f"not a request: {error}"}
-            await _write(writer, answer)
+        lines = LinesAhead(reader)
+        try:
+            while True:
+                try:
+                    line = await lines.next()
+                    if line is None:
+                        return
+                    answer = await lines.unless_gone(self._reply(json.loads(line), writer, call))
+                except (LineTooLong, ValueError, RecursionError) as error:
+                    answer = {"error": f"not a request: {error}"}
+                await _write(writer, answer)
+        finally:
+            lines.close()
+
+    async def _reply(
+        self, request: object, writer: asyncio.StreamWriter, call: Call
+    ) -> dict[str, Any]:
+        if isinstance(request, dict) and request.get("ask") == "recording":
+            return await self._send_recording(writer, str(request.get("sessionId")))
+        return await self._answer(request, call)
 
     async def _send_recording(
         self, writer: asyncio.StreamWriter, session_id: str
@@ -228,9 +237,8 @@ class Daemon:
             case "stop":
                 self._stop.set()
                 return {"stopping": True}
-        answer = await invoke(
-            self._engine, str(request.get("operation")), request.get("arguments"), call
-        )
+        name, arguments = str(request.get("operation")), request.get("arguments")
+        answer = await invoke(self._engine, name, arguments, call, offered=_OFFERED)
         return {"view": answer.view, "text": answer.text, "isError": answer.is_error}
 
 
