@@ -33,7 +33,7 @@ def configure(parser: "ArgumentParser") -> None:
         const="active",
         help="only what runs or waits",
     )
-    add("-s", "--session", metavar="ID", help="only those of this session")
+    add("-s", "--session", metavar="SESSION", help="only those of this session")
     add("-n", "--name", help="only those of this name")
     add("--tag", type=arguments.pair, action="append", metavar="NAME=VALUE", default=[])
     add("-l", "--limit", type=int, default=50, metavar="N", help="at most N; default 50")

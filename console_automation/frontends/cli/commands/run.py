@@ -37,7 +37,7 @@ def configure(parser: "ArgumentParser") -> None:
     add("-d", "--dir", metavar="DIR", help="run it there; default: here")
     add("-k", "--key", help="start it once: the same key and command again return the first job")
     add("-p", "--priority", type=int, metavar="1-10", help="10 runs first; default 5")
-    add("-s", "--session", metavar="ID", help="group with a cap of its own, or an open session")
+    add("-s", "--session", metavar="SESSION", help="group with a cap of its own, or an open session")
     add("-e", "--env", type=arguments.pair, action="append", metavar="NAME=VALUE", default=[])
     add("--after", action="append", metavar="JOB", default=[], help="start when JOB has completed")
     add("--retry", type=int, metavar="N", help="try up to N times if it fails, with growing pauses")

@@ -1,0 +1,178 @@
+"""What could come next on a command line, found out from the parsers themselves.
+
+Names of jobs and sessions come from the daemon, if one is running and answers at once. What goes wrong is
+passed over: who presses Tab has not asked for an error.
+"""
+
+import argparse
+
+from console_automation import paths
+from console_automation.frontends import launch
+from console_automation.frontends.cli import arguments
+from console_automation.frontends.cli.program import Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    Found = list[tuple[str, str]]  # candidates, each with a word on it
+
+#: What the shell itself knows better.
+FILES, DIRECTORIES, COMMANDS, NOTHING = "files", "directories", "commands", "nothing"
+
+_BY_METAVAR = {"FILE": FILES, "DIR": DIRECTORIES, "COMMAND": COMMANDS}
+_NEWEST = 100
+_ABOUT = 60  #: characters of a command line
+_FINISHED_TOO = frozenset(
+    {"logs", "status", "wait", "retry"}
+)  #: commands that are about such jobs too
+
+
+class Place:
+    """Where on a command line we are: which parser is at work, and what it expects next."""
+
+    def __init__(self, name: str, parser: argparse.ArgumentParser) -> None:
+        self.name = name
+        self.wanted: argparse.Action | None = None  #: the option whose value comes next
+        self.plain = False  #: after `--` there are no options
+        self._enter(parser)
+
+    def _enter(self, parser: argparse.ArgumentParser) -> None:
+        self.parser = parser
+        self._positionals = [each for each in parser._actions if not each.option_strings]
+        self._seen = 0  #: words of the first of them
+
+    @property
+    def positional(self) -> argparse.Action | None:
+        """The positional argument that comes next."""
+        return self._positionals[0] if self._positionals else None
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a command that is run by ours has begun, whose words are its own."""
+        return self._seen > 0 and self.positional is not None and self.positional.nargs == "..."
+
+    def take(self, word: str) -> None:
+        """Go past a word."""
+        if self.wanted is not None:
+            self.wanted = None
+        elif self.is_inside:
+            return
+        elif word == "--" and not self.plain:
+            self.plain = True
+        elif word.startswith("-") and len(word) > 1 and not self.plain:
+            option = self._option(word)
+            if option is not None and option.nargs != 0 and "=" not in word:
+                self.wanted = option
+        else:
+            self._go_past(word)
+
+    def _option(self, word: str) -> "argparse.Action | None":
+        """The option whose value comes in the next word, or is joined to it by `=`."""
+        known = self.parser._option_string_actions
+        if word.startswith("--"):
+            return known.get(word.partition("=")[0])
+        return known.get("-" + word[-1])
+
+    def _go_past(self, word: str) -> None:
+        expected = self.positional
+        if isinstance(expected, argparse._SubParsersAction):
+            self._enter(expected.choices.get(word) or argparse.ArgumentParser(add_help=False))
+            return
+        self._seen += 1
+        if expected is not None and expected.nargs in (None, "?"):
+            del self._positionals[0]
+            self._seen = 0
+
+    def next(self, begun: str) -> tuple[str, "Found"]:
+        """Return what the shell is to complete by itself, and candidates of ours for a word begun."""
+        if self.wanted is not None:
+            return self._values(self.wanted, begun)
+        if self.is_inside:
+            return FILES, []
+        if begun.startswith("-") and not self.plain:
+            name, equals, value = begun.partition("=")
+            option = self._option(begun) if equals and begun.startswith("--") else None
+            if option is None:
+                return NOTHING, list(self._options())
+            kind, found = self._values(option, value)
+            return kind, [(f"{name}={each}", about) for each, about in found]
+        expected = self.positional
+        return (NOTHING, []) if expected is None else self._values(expected, begun)
+
+    def _options(self) -> "Iterator[tuple[str, str]]":
+        for action in self.parser._actions:
+            if action.help != argparse.SUPPRESS:
+                for name in action.option_strings:
+                    yield name, action.help or ""
+
+    def _values(self, action: argparse.Action, begun: str) -> tuple[str, "Found"]:
+        if isinstance(action, argparse._SubParsersAction):
+            return NOTHING, [(each.dest, each.help or "") for each in action._choices_actions]
+        if action.choices is not None:
+            return NOTHING, [(str(each), "") for each in action.choices]
+        if action.metavar == "JOB":
+            return NOTHING, jobs(begun, finished=self.name in _FINISHED_TOO)
+        if action.metavar == "SESSION":
+            return NOTHING, sessions()
+        return _BY_METAVAR.get(str(action.metavar), NOTHING), []
+
+
+def complete(program: Program, words: list[str], begun: str) -> tuple[str, "Found"]:
+    """Return what the shell is to complete by itself, and candidates for the word that is begun."""
+    if not words and not begun.startswith("-"):
+        kind, found = NOTHING, list(_commands(program))
+    else:
+        name, rest = program.split(words)
+        if name not in program.commands:
+            return NOTHING, []
+        place = Place(name, program.parser(name))
+        for word in rest:
+            place.take(word)
+        kind, found = place.next(begun)
+    return kind, [(value, about) for value, about in found if value.startswith(begun)]
+
+
+def _commands(program: Program) -> "Iterator[tuple[str, str]]":
+    for name, about in program.commands.items():
+        if about:
+            yield name, about
+    for alias, name in program.aliases.items():
+        yield alias, program.commands[name]
+
+
+def jobs(begun: str, *, finished: bool) -> "Found":
+    """Return the jobs of this project by name, else by id; all of them by id if one is begun."""
+    from console_automation.core.text import one_line
+
+    options = {"project": arguments.here(), "limit": _NEWEST}
+    if not finished:
+        options["status"] = "active"
+    found: Found = []
+    for job in _ask("console_list_jobs", {"options": options}).get("jobs", []):
+        line = one_line(" ".join([job["command"], *job.get("args", [])]), _ABOUT)
+        about = f"{job['status']}: {line}"
+        name = job.get("name")
+        if name and name.isprintable() and name not in dict(found):  # the newest of that name
+            found.append((name, about))
+        if not name or begun.startswith("job-"):
+            found.append((job["id"], about))
+    return found
+
+
+def sessions() -> "Found":
+    """Return the sessions that are open, by id."""
+    listed = _ask("console_list_sessions", {"closed": False}).get("sessions", [])
+    return [(each["sessionId"], each.get("name") or each["command"]) for each in listed]
+
+
+def _ask(operation: str, given: "dict[str, Any]") -> "dict[str, Any]":
+    """Return a view of the daemon's; nothing if none is running. Raises DaemonUnavailable, OSError."""
+    line = launch.greet(paths.home(), "api")
+    if line is None:
+        return {}
+    with line:
+        answer = launch.exchange(line, {"operation": operation, "arguments": given})
+    view: dict[str, Any] = answer["view"]
+    return view
