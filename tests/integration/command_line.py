@@ -1,4 +1,4 @@
-"""The command line as a client: each call is a process of `job` with --json, as a script would run it.
+"""The command line as a client: each call is a process of `job` with --json.
 
 A call whose arguments a command has options for goes through that command; any other through `job
 call`, which takes JSON. Either way what is printed is held to be the tool's own result.
@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from console_automation.core.job import STATUS_OF, TERMINAL, Status
 from console_automation.operations.table import OPERATIONS
 from tests.integration.clients import Answer
 from tests.integration.servers import environment
+from tests.integration.warm import Job
 
+_FINISHED = {STATUS_OF[phase] for phase in TERMINAL}
 JOB = [sys.executable, "-m", "console_automation.frontends.cli"]
 Words = list[str]
 
@@ -29,24 +32,17 @@ class CommandLine:
         """Carry out a tool."""
         words = words_of(tool, arguments)
         given = "" if words else json.dumps(arguments)
-        process = await asyncio.create_subprocess_exec(
-            *JOB,
-            *(words or ["call", tool, "-"]),
-            env=self._environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        called = words or ["call", tool, "-"]
+        job = await asyncio.to_thread(Job, called, self._environment, given.encode())
         try:
-            out, err = await process.communicate(given.encode())
+            code, out, err = await asyncio.to_thread(job.ended)
         except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
+            job.kill()
             raise
         assert out, err.decode()
         view = json.loads(out)
         is_error = view["success"] is False
-        assert bool(process.returncode) is is_error, (process.returncode, words, err.decode())
+        assert bool(code) is is_error, (code, words, err.decode())
         assert not is_error or err.startswith(b"job: "), err.decode()
         return Answer(view, _text(tool, view), is_error)
 
@@ -234,7 +230,7 @@ _COMMANDS: Mapping[str, Callable[[dict[str, Any]], Words | None]] = {
     "console_list_jobs": _with_options(
         "list",
         {
-            "status": _value("--status"),
+            "status": lambda value: [f"--status={value}"] if value in (*Status, "active") else None,
             "sessionId": _value("--session"),
             "name": _value("--name"),
             "tags": _pairs("--tag"),
@@ -251,7 +247,7 @@ _COMMANDS: Mapping[str, Callable[[dict[str, Any]], Words | None]] = {
             "keepCount": _value("--keep", int),
             "statuses": lambda value: (
                 [f"--status={each}" for each in value]
-                if isinstance(value, list) and value
+                if isinstance(value, list) and value and set(value) <= _FINISHED
                 else None
             ),
         },
