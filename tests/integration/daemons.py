@@ -6,7 +6,6 @@ a test can kill them by the dozen.
 """
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import socket
@@ -24,10 +23,8 @@ from console_automation.frontends import daemon as runner
 from console_automation.frontends import launch
 from console_automation.frontends.launch import DaemonUnavailable
 from tests.integration.servers import configure, end_everything
+from tests.integration.warm import WARM
 from tests.waiting import PATIENCE, until_now
-
-_WARM = multiprocessing.get_context("forkserver")
-_WARM.set_forkserver_preload(["pytest", __name__])
 
 _ASKING_MS = 1000  # of one call that waits for a job's end
 
@@ -174,7 +171,7 @@ class Daemon(Caller):
     def start(self, serve: "Serve | None" = None) -> None:
         """Start a daemon and return when it answers, or has died of what a test put into it."""
         arguments = (serve or serve_as_installed, self.home)
-        self._process = _WARM.Process(target=_in_own_session, args=arguments, daemon=True)
+        self._process = WARM.Process(target=_in_own_session, args=arguments, daemon=True)
         self._process.start()
         until_now(lambda: self.dial() or not self.is_alive, "the daemon")
 
