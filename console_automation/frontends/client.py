@@ -80,6 +80,8 @@ class Client:
         return launch.exchange_many(self._dialled(), request)
 
     def _dialled(self) -> "socket.socket":
+        if self._line is not None and launch.has_hung_up(self._line):
+            self.close()
         if self._line is None:
             self._line = launch.connect(self.home, "cli")
         return self._line

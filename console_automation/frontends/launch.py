@@ -129,6 +129,11 @@ def exchange_many(line: socket.socket, request: "Mapping[str, Any]") -> "Iterato
     raise DaemonUnavailable("the daemon ended while it was asked")
 
 
+def has_hung_up(line: socket.socket) -> bool:
+    """Whether the daemon at the other end of a connection has ended; asked between two questions."""
+    return bool(select.select([line], [], [], 0)[0])
+
+
 def _say_hello(line: socket.socket, kind: str) -> "dict[str, Any] | None":
     hello = {
         "hello": kind,

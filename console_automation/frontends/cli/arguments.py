@@ -11,12 +11,15 @@ from console_automation.frontends.client import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _WIDEST_HELP = 100
-_CANDIDATES = 10  #: jobs shown of those that a prefix may mean
+_CANDIDATES = 10  #: shown of those that a prefix may mean
+_MOST_SESSIONS = 1000
+_SESSION = "session-"
 
 REFERENCE = "id, beginning of an id, or name"
 HIDDEN = SUPPRESS  #: as the help of an option that is not for people
@@ -90,11 +93,56 @@ def job_of(client: Client, reference: str) -> "dict[str, Any]":
             f"there is no job {reference!r}; `job list --all` shows the jobs there are", NOT_FOUND
         )
     if len(jobs) > 1:
-        from console_automation.operations.texts import job_line
-
-        shown = "".join(f"\n  {job_line(job)}" for job in jobs)  # type: ignore[arg-type]
-        more = f"\n  and {found['total'] - len(jobs)} more" if found["total"] > len(jobs) else ""
-        raise Failure(
-            f"{reference!r} could be any of these; say more of the id:{shown}{more}", USAGE
-        )
+        raise ambiguous(reference, jobs, more=found["total"] - len(jobs))
     return jobs[0]
+
+
+def session_of(client: Client, reference: str) -> "dict[str, Any]":
+    """Return the session that a person means. Raises Failure when there is none, or more than one."""
+    listed = client.call("console_list_sessions", {"limit": _MOST_SESSIONS})["sessions"]
+    found = sessions_meant(listed, reference)
+    if not found:
+        raise Failure(
+            f"there is no session {reference!r}; `job session ls --all` shows those there are",
+            NOT_FOUND,
+        )
+    if len(found) > 1:
+        raise ambiguous(reference, found)
+    return found[0]
+
+
+def sessions_meant(
+    sessions: "Sequence[dict[str, Any]]", reference: str
+) -> "Sequence[dict[str, Any]]":
+    """Return which of the sessions, newest first, a reference may mean.
+
+    A whole id means its session. Else a name means those that are open, or the latest that was. Else it
+    is the beginning of ids, with or without their kind: of open ones, if there are any.
+    """
+    begun = _SESSION + reference.removeprefix(_SESSION)
+    if exact := [each for each in sessions if each["sessionId"] == begun]:
+        return exact
+    if named := [each for each in sessions if each.get("name") == reference]:
+        return _open(named) or named[:1]
+    found = [each for each in sessions if each["sessionId"].startswith(begun)]
+    return _open(found) or found
+
+
+def _open(sessions: "Sequence[dict[str, Any]]") -> "Sequence[dict[str, Any]]":
+    return [each for each in sessions if each["status"] != "closed"]
+
+
+def ambiguous(reference: str, found: "Sequence[dict[str, Any]]", *, more: int = 0) -> Failure:
+    """Return the failure for a reference that may mean any of several jobs and sessions."""
+    shown = "".join(f"\n  {line_of(each)}" for each in found[:_CANDIDATES])
+    more += max(0, len(found) - _CANDIDATES)
+    shown += f"\n  and {more} more" if more else ""
+    return Failure(f"{reference!r} could be any of these; say more of the id:{shown}", USAGE)
+
+
+def line_of(subject: "Any") -> str:
+    """Say in one line which job or session it is, with its id, and how it stands."""
+    from console_automation.operations.session_texts import session_line
+    from console_automation.operations.texts import job_line
+
+    return job_line(subject) if "id" in subject else session_line(subject)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _PAGE_BYTES = 1 << 20
 _STEP_MS = 1000  #: how often the progress line is renewed
 _LONG_MS = 45_000
+_LIVE = ("pending", "running", "opening", "open", "closing")  #: statuses that are not final
 
 
 def configure(parser: "ArgumentParser") -> None:
@@ -89,9 +90,9 @@ def wait_for(
     return jobs
 
 
-def is_over(job: "Mapping[str, Any]") -> bool:
-    """Whether a job has a terminal status."""
-    return job["status"] not in ("pending", "running")
+def is_over(subject: "Mapping[str, Any]") -> bool:
+    """Whether a job has a terminal status, or a session is closed."""
+    return subject["status"] not in _LIVE
 
 
 def _progress(jobs: "list[dict[str, Any]]", waited: float) -> str:
@@ -130,19 +131,27 @@ def follow(client: "Client", streams: "Streams", job: "dict[str, Any]") -> int:
 
 
 def pages(
-    client: "Client", job_id: str, options: "Mapping[str, Any]", *, follow: bool
+    client: "Client", subject_id: str, options: "Mapping[str, Any]", *, follow: bool
 ) -> "Iterator[dict[str, Any]]":
-    """Yield a job's output page by page: what there is, then, if followed, what comes until its end."""
+    """Yield the output of a job or a session page by page: what there is, then, if followed, what comes
+    until its end."""
     asked = {"maxBytes": _PAGE_BYTES, **options}
     while True:
-        page = client.call("console_get_job_output", {"jobId": job_id, "options": asked})
-        yield page
-        over = page["status"] not in ("pending", "running")
-        if not page["hasMore"] and (over or not follow):
+        found = page(client, subject_id, asked)
+        yield found
+        if not found["hasMore"] and (is_over(found) or not follow):
             return
-        asked = {**asked, "since": page["nextSince"], "waitMs": 0 if page["hasMore"] else _LONG_MS}
+        wait = 0 if found["hasMore"] else _LONG_MS
+        asked = {**asked, "since": found["nextSince"], "waitMs": wait}
         asked.pop("tail", None)
         asked.pop("latest", None)
+
+
+def page(client: "Client", subject_id: str, options: "Mapping[str, Any]") -> "dict[str, Any]":
+    """Return a page of the output of a job or a session."""
+    if subject_id.startswith("session-"):
+        return client.call("console_get_output", {"sessionId": subject_id, "options": options})
+    return client.call("console_get_job_output", {"jobId": subject_id, "options": options})
 
 
 class Display:

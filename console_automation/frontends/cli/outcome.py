@@ -70,6 +70,13 @@ def of_job(job: "Mapping[str, Any]") -> int:
     return NOT_EXECUTABLE if job.get("reason") == "spawn_error" else REFUSED
 
 
+def of_session(session: "Mapping[str, Any]") -> int:
+    """Return the exit code that stands for a session that is closed: its program's, if that is known."""
+    if "signal" in session:
+        return 128 + _number(session["signal"])
+    return int(session.get("exitCode", REFUSED))
+
+
 def _number(name: str) -> int:
     """Return a signal's number; one without a name is called SIG<n>."""
     known = getattr(signal, name, None)

@@ -166,6 +166,7 @@ its exact exit code until it is cleaned up; the daemon starts by itself.
         "stop": "end jobs and every process they started",
         "retry": "run a finished job again",
         "send": "write to a job's stdin",
+        "attach": "attach this terminal to a session, or to a job on a terminal",
         "clean": "remove finished jobs",
         "metrics": "show the figures",
         "call": "carry out any tool, with JSON",
