@@ -2,6 +2,7 @@
 
 Examples:
   job doctor
+  job doctor --json | jq '.checks[] | select(.ok == false)'
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from console_automation import __version__, config, paths
 from console_automation.errors import BadRequest
 from console_automation.frontends import launch
+from console_automation.frontends.cli import arguments, outcome, service
 from console_automation.frontends.cli.commands.daemon import ask_running
 
 TYPE_CHECKING = False
@@ -23,18 +25,29 @@ if TYPE_CHECKING:
     from console_automation.frontends.client import Client
 
 
+_LOGIND = (
+    "/usr/lib/systemd/logind.conf.d",
+    "/etc/systemd/logind.conf",
+    "/etc/systemd/logind.conf.d",
+)
+
+
 def configure(parser: "ArgumentParser") -> None:
-    """It takes nothing."""
+    """Say what `doctor` takes."""
+    arguments.take_json(parser)
 
 
 def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     """Print a line per thing; 1 when one is missing."""
-    problems = 0
-    for name, good, remark in _examine(paths.home()):
+    seen = _examine(client.home)
+    healthy = all(good for _, good, _ in seen)
+    if streams.json:
+        checks = [{"name": name, "ok": good, "remark": remark} for name, good, remark in seen]
+        streams.result({"ok": healthy, "checks": checks})
+    for name, good, remark in () if streams.json else seen:
         mark = streams.coloured("ok  ", "green") if good else streams.coloured("BAD ", "red")
-        problems += not good
         streams.line(f"{mark} {name}: {remark}")
-    return 1 if problems else 0
+    return outcome.DONE if healthy else outcome.REFUSED
 
 
 def _examine(home: str) -> list[tuple[str, bool, str]]:
@@ -50,6 +63,8 @@ def _examine(home: str) -> list[tuple[str, bool, str]]:
         ("database", *_database(home)),
         ("settings", *_settings_of(home)),
         ("daemon", *_daemon_of(home)),
+        ("job", *_program()),
+        ("logout", *_logout()),
     ]
 
 
@@ -108,6 +123,67 @@ def _daemon_of(home: str) -> tuple[bool, str]:
         return False, str(error)
     if answer is None:
         return True, "not running; it starts when it is needed"
-    same = answer["version"] == __version__
     remark = f"pid {answer['pid']}, version {answer['version']}"
-    return same, remark if same else f"{remark}, but this program is {__version__}: restart it"
+    if answer["version"] != __version__:
+        return False, f"{remark}, but this program is {__version__}: job daemon restart"
+    python = _interpreter_of(answer["pid"])
+    if python is None or os.path.dirname(python) == os.path.dirname(sys.executable):
+        return True, remark
+    return True, f"{remark}, of another installation: {python}"
+
+
+def _interpreter_of(pid: int) -> str | None:
+    """Return the Python that a process was started with; None where the system does not tell."""
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0])
+    except OSError:
+        return None
+
+
+def _program() -> tuple[bool, str]:
+    """Whether who says `job`, a person, a script or an agent, means this installation."""
+    found = shutil.which("job")
+    here = os.path.dirname(sys.executable)
+    if found is None:
+        return True, f"not on PATH; it is {here}/job"
+    if os.path.dirname(os.path.realpath(found)) == os.path.realpath(here):
+        return True, found
+    try:
+        with open(found, "rb") as file:
+            called = os.fsdecode(file.readline()).removeprefix("#!").split()
+    except OSError as error:
+        return False, str(error)
+    if called and os.path.dirname(called[0]) == here:
+        return True, found
+    return False, f"{found} comes first on PATH, and is not this installation's {here}/job"
+
+
+def _logout() -> tuple[bool, str]:
+    """Whether jobs outlive the user's last logout."""
+    if not os.path.isdir("/run/systemd/system"):
+        return True, "no systemd is at work here that could end processes"
+    import getpass
+
+    if os.path.exists(f"/var/lib/systemd/linger/{getpass.getuser()}"):
+        return True, "daemon and jobs go on (linger)"
+    if os.path.exists(service.place()):
+        return False, "ends the service, and its jobs with it: loginctl enable-linger"
+    if _kills_at_logout():
+        return False, "ends daemon and jobs (KillUserProcesses=yes): loginctl enable-linger"
+    return True, "daemon and jobs go on (KillUserProcesses=no)"
+
+
+def _kills_at_logout() -> bool:
+    """What the files of systemd-logind say last; its own default is no."""
+    kills = False
+    for place in map(Path, _LOGIND):
+        for path in sorted(place.glob("*.conf")) if place.is_dir() else [place]:
+            try:
+                lines = path.read_text("utf-8", "replace").splitlines()
+            except OSError:
+                continue
+            for line in lines:
+                name, _, value = line.partition("=")
+                if name.strip() == "KillUserProcesses":
+                    kills = value.strip().lower() in ("yes", "true", "on", "1")
+    return kills
