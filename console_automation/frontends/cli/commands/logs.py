@@ -26,11 +26,13 @@ def configure(parser: "ArgumentParser") -> None:
     add("-f", "--follow", action="store_true", help="go on until the job is over")
     add("--tail", type=int, metavar="N", help="begin with the last N lines")
     stream = parser.add_mutually_exclusive_group()
-    stream.add_argument("--stdout", dest="stream", action="store_const", const="stdout")
-    stream.add_argument("--stderr", dest="stream", action="store_const", const="stderr")
+    for name in ("stdout", "stderr"):
+        stream.add_argument(
+            f"--{name}", dest="stream", action="store_const", const=name, help=f"only its {name}"
+        )
     add("--since", metavar="TIME", help="what came since: 10m ago, or 2026-11-26T10:00:00Z")
     add("--grep", metavar="PATTERN", help="only lines that match (RE2)")
-    add("-i", "--ignore-case", action="store_true")
+    add("-i", "--ignore-case", action="store_true", help="of the pattern")
     add("-C", "--context", type=int, metavar="N", help="lines around each match")
     add("--timestamps", action="store_true", help="put before each line when it came")
     add("--raw", action="store_true", help="bytes as they are, control sequences included")

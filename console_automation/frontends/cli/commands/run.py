@@ -37,14 +37,31 @@ def configure(parser: "ArgumentParser") -> None:
     add("-d", "--dir", metavar="DIR", help="run it there; default: here")
     add("-k", "--key", help="start it once: the same key and command again return the first job")
     add("-p", "--priority", type=int, metavar="1-10", help="10 runs first; default 5")
-    add("-s", "--session", metavar="SESSION", help="group with a cap of its own, or an open session")
-    add("-e", "--env", type=arguments.pair, action="append", metavar="NAME=VALUE", default=[])
+    add(
+        "-s", "--session", metavar="SESSION", help="group with a cap of its own, or an open session"
+    )
+    add(
+        "-e",
+        "--env",
+        type=arguments.pair,
+        action="append",
+        metavar="NAME=VALUE",
+        default=[],
+        help="set a variable; may be repeated",
+    )
     add("--after", action="append", metavar="JOB", default=[], help="start when JOB has completed")
     add("--retry", type=int, metavar="N", help="try up to N times if it fails, with growing pauses")
     add("--stdin", action="store_true", help="keep its stdin open for `job send`")
     add("--input", metavar="FILE", help="feed it this file as stdin; - is our own stdin")
     add("--tty", action="store_true", help="run it on a terminal; see `job attach`")
-    add("--tag", type=arguments.pair, action="append", metavar="NAME=VALUE", default=[])
+    add(
+        "--tag",
+        type=arguments.pair,
+        action="append",
+        metavar="NAME=VALUE",
+        default=[],
+        help="to find it by; may be repeated",
+    )
     add(
         "--notify",
         metavar="LINE",
