@@ -52,7 +52,7 @@ class AuditRecord:
     client: str
     operation: str
     job_id: str | None  #: or the session's
-    outcome: str  #: "ok" or the code of the refusal
+    outcome: str  #: "ok", the code of the refusal, or "given up": the client did not wait
     detail: str = ""
 
 

@@ -4,6 +4,7 @@
 the error result, and puts what was asked and what came of it on record.
 """
 
+import asyncio
 import difflib
 import logging
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from console_automation.ports import AuditRecord
 log = logging.getLogger(__name__)
 
 _LONGEST_ERROR = 1000
+_GIVEN_UP = "given up"  # by the client; what it asked for may have happened
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -51,11 +53,16 @@ async def invoke(
         answer = Answer(result, operation.text(result))
     except ConsoleAutomationError as error:
         answer = refusal(engine, error, cancelled=name == "console_cancel_job")
+    except asyncio.CancelledError:
+        if not operation.read_only:
+            _record(engine, operation, arguments, call, {}, _GIVEN_UP)
+        raise
     except Exception:
         log.exception("%s failed", name)
         answer = refusal(engine, ConsoleAutomationError())
     if not operation.read_only:
-        _record(engine, operation, arguments, call, answer)
+        outcome = str(answer.view["code"]) if answer.is_error else "ok"
+        _record(engine, operation, arguments, call, answer.view, outcome)
     return answer
 
 
@@ -163,11 +170,12 @@ def _record(
     operation: Operation,
     arguments: object,
     call: Call,
-    answer: Answer,
+    view: Mapping[str, Any],
+    outcome: str,
 ) -> None:
     """Put a request that wanted to change something on record, with its outcome."""
     asked = arguments if isinstance(arguments, dict) else {}
-    about = (each.get(name) for name in ("jobId", "sessionId") for each in (answer.view, asked))
+    about = (each.get(name) for name in ("jobId", "sessionId") for each in (view, asked))
     subject = next(filter(None, about), None)
     command = asked.get("command")
     record = AuditRecord(
@@ -175,7 +183,7 @@ def _record(
         client=call.client,
         operation=operation.name,
         job_id=one_line(subject, 100) if isinstance(subject, str) else None,
-        outcome=str(answer.view["code"]) if answer.is_error else "ok",
+        outcome=outcome,
         detail=one_line(command, 200) if isinstance(command, str) else "",
     )
     saved = engine.jobs.ledger.store.record(record)

@@ -138,6 +138,29 @@ def test_the_socket_cut_at_any_byte(server: Server, live_job: str) -> None:
     leaves_nothing(server, vanish)
 
 
+def test_the_command_lines_socket_cut_at_any_byte(server: Server, live_job: str) -> None:
+    """It asks one thing after the other, and is answered in that order."""
+    hello = {"hello": "cli", "protocol": 1, "version": "0", "pid": 1, "cwd": "/", "environment": {}}
+    asked: list[dict[str, Any]] = [
+        {"operation": "console_list_jobs"},
+        {"operation": "console_wait_for_jobs", "arguments": {"jobIds": [live_job]}},
+    ]
+    said = b"".join(json.dumps(each).encode() + b"\n" for each in (hello, *asked))
+
+    def vanish(number: int) -> None:
+        begun = cut(said, number)
+        with socket.socket(socket.AF_UNIX) as line, line.makefile("rb") as answers:
+            line.connect(paths.daemon_socket(str(server.home)))
+            line.sendall(begun)
+            if number % 3 == 1:
+                line.shutdown(socket.SHUT_WR)
+            elif number % 3 == 2:
+                for _ in range(min(begun.count(b"\n"), 2)):  # it goes while it waits for the third answer
+                    answers.readline()
+
+    leaves_nothing(server, vanish)
+
+
 def test_http_cut_at_any_byte(server: Server, live_job: str) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     said = http_request(server, tool_call(1, STATUS, {"jobId": live_job, "waitMs": 45_000}))

@@ -5,6 +5,7 @@ stands between the input and the operations; what JSON lines and HTTP make of it
 `tests/integration/test_bad_input.py`.
 """
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from console_automation.operations.submission import Call
 from console_automation.operations.table import OPERATIONS, invoke
 from tests.builders import engine_of
 from tests.conftest import Build
+from tests.waiting import until
 
 CALL = Call(client="test", environment={"PATH": "/usr/bin:/bin"}, cwd="/")
 ATTACK = hypothesis_settings(
@@ -222,6 +224,30 @@ async def test_what_was_asked_is_on_record_with_its_outcome(engine: Engine) -> N
         ("console_execute_async", "INVALID_ARGUMENT", None),
         ("console_execute_async", "ok", "job-0001"),
     ]
+
+
+async def test_what_a_client_asked_for_before_it_left_is_on_record(
+    build: Build, tmp_path: Path
+) -> None:
+    engine = engine_of(await build(), tmp_path)
+    store = engine.jobs.ledger.store
+    arguments = {"command": "sleep 1", "options": {"waitMs": 45_000}}
+    call = asyncio.ensure_future(invoke(engine, "console_execute_async", arguments, CALL))
+    await until(lambda: engine.jobs.ledger.counts.total() == 1)
+    watching = invoke(
+        engine, "console_get_job_status", {"jobId": "job-0001", "waitMs": 45_000}, CALL
+    )
+    for task in (call, asyncio.ensure_future(watching)):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    (entry,) = await store.audit(limit=10)
+    assert (entry.operation, entry.outcome, entry.detail) == (
+        "console_execute_async",
+        "given up",
+        "sleep 1",
+    )
+    assert engine.jobs.ledger.active("job-0001") is not None
 
 
 @pytest.mark.parametrize(
