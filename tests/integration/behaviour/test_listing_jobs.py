@@ -24,9 +24,9 @@ async def test_filters_narrow_the_list_and_the_newest_comes_first(
     session = f"s-{os.urandom(4).hex()}"
     failed = await start(client, "exit 1", sessionId=session, name="a", tags={"k": "1", "m": "x"})
     done = await start(client, "true", sessionId=session, name="b", tags={"k": "2", "m": "x"})
-    live = await start(client, gate.wait, sessionId=session, name="b")
     for job_id in (failed, done):
         await over(client, job_id)
+    live = await start(client, gate.wait, sessionId=session, name="b")
     await running(client, live)
     assert await ids(client, sessionId=session) == [live, done, failed]
     assert await ids(client, sessionId=session, status="failed") == [failed]
