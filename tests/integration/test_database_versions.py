@@ -163,6 +163,23 @@ async def test_a_database_of_version_2_opens_with_all_its_sessions(home: Path) -
     await store.close()
 
 
+@pytest.mark.parametrize("version", PAST, ids=lambda path: path.stem)
+async def test_a_job_keeps_its_project_and_one_from_before_there_were_any_has_none(
+    home: Path, version: Path
+) -> None:
+    restore(home, version)
+    jobs = await known_jobs(home)
+    ids = {"job-completed", "job-running"} if version in PAST[2:] else set()
+    of_app = {key for key, each in jobs.items() if each.spec.project == "/srv/app"}
+    assert of_app == ids and {each.spec.project for each in jobs.values()} <= {"", "/srv/app"}
+    store = SqliteStore(home)
+    await store.open()
+    found, total = await store.page(JobFilter(project="/srv/app"), before=None, limit=9)
+    assert ({each.id for each in found}, total) == (ids, len(ids))
+    assert [each.id for each in await store.named("näme")] == ["job-completed"]
+    await store.close()
+
+
 # -- on the way to a next version ----------------------------------------------------------------
 
 

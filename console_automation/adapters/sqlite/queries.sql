@@ -33,13 +33,12 @@ SELECT * FROM job WHERE idempotency_key = :key
 
 -- jobs_named --
 -- Return, of every project that has jobs of this name, the active one, or the newest; newest first.
-SELECT * FROM (
-    SELECT *, row_number() OVER (
-        PARTITION BY project ORDER BY completed_at IS NOT NULL, id DESC
-    ) AS place
-      FROM job
-     WHERE name = :name
-) WHERE place = 1 ORDER BY id DESC
+SELECT * FROM job
+ WHERE id IN (SELECT coalesce(max(id) FILTER (WHERE completed_at IS NULL), max(id))
+                FROM job
+               WHERE name = :name
+               GROUP BY project)
+ ORDER BY id DESC
 
 -- jobs_begun_with --
 -- Return the jobs whose id lies between two texts, newest first.
