@@ -168,6 +168,7 @@ its exact exit code until it is cleaned up; the daemon starts by itself.
         "send": "write to a job's stdin",
         "attach": "attach this terminal to a session, or to a job on a terminal",
         "clean": "remove finished jobs",
+        "top": "watch the jobs, live",
         "metrics": "show the figures",
         "call": "carry out any tool, with JSON",
         "daemon": "start, stop, inspect or install the daemon",

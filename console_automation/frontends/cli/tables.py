@@ -15,19 +15,55 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from rich.table import Table
+
     from console_automation.frontends.cli.streams import Streams
 
 _SHORT_ID = 12  #: characters: the millisecond, and two at random
 _LONGEST_COMMAND = 200
 _WIDEST_COLUMN = 30  #: characters, but for the last
+_LEAST_OF_LAST = 16
 
 
 def jobs(streams: "Streams", listed: "Sequence[Mapping[str, Any]]", *, projects: bool) -> None:
     """Print jobs as a table."""
+    table(streams, *of_jobs(listed, projects=projects, short=streams.is_terminal))
+
+
+def of_jobs(
+    listed: "Sequence[Mapping[str, Any]]", *, projects: bool, short: bool
+) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of a table of jobs."""
     head = ["ID", "NAME", "STATUS", "TIME", *(["PROJECT"] if projects else []), "COMMAND"]
-    ids = _short([job["id"] for job in listed]) if streams.is_terminal else None
+    ids = _short([job["id"] for job in listed]) if short else None
     rows = [_cells(job, ids[job["id"]] if ids else job["id"], projects) for job in listed]
-    table(streams, head, rows)
+    return head, rows
+
+
+def sessions(streams: "Streams", listed: "Sequence[Mapping[str, Any]]") -> None:
+    """Print sessions as a table."""
+    ids = _short([each["sessionId"] for each in listed]) if streams.is_terminal else {}
+    rows = [
+        [
+            ids.get(each["sessionId"], each["sessionId"]),
+            each.get("name", ""),
+            _standing(each),
+            _between(each["createdAt"], each.get("closedAt")),
+            each.get("host", ""),
+            one_line(each["command"], _LONGEST_COMMAND),
+        ]
+        for each in listed
+    ]
+    table(streams, ["ID", "NAME", "STATUS", "TIME", "HOST", "COMMAND"], rows)
+
+
+def _standing(session: "Mapping[str, Any]") -> str:
+    """Return a session's status, and of one that is closed its exit code, or why it is."""
+    if session["status"] != "closed":
+        return str(session["status"])
+    if session["closing"] != "exited":
+        return f"closed {session['closing']}"
+    return f"closed {session.get('exitCode', session.get('signal', ''))}".rstrip()
 
 
 def _cells(job: "Mapping[str, Any]", job_id: str, projects: bool) -> list[str]:
@@ -47,19 +83,25 @@ def spent(job: "Mapping[str, Any]") -> str:
     """Return how long a job has run, or waits."""
     if "durationMs" in job:
         return human_seconds(job["durationMs"] / 1000)
-    began = job.get("startedAt") or job["createdAt"]
-    seconds = time.time() - datetime.fromisoformat(began).timestamp()
+    return _between(job.get("startedAt") or job["createdAt"], None)
+
+
+def _between(began: str, ended: str | None) -> str:
+    """Return the time from one moment to another, or to now."""
+    until = time.time() if ended is None else datetime.fromisoformat(ended).timestamp()
+    seconds = until - datetime.fromisoformat(began).timestamp()
     return human_seconds(float(round(max(0.0, seconds))))
 
 
 def _short(ids: "Sequence[str]") -> dict[str, str]:
     """Return the ids without their kind, as short as tells them apart, and no shorter than need be
     to tell them from those of any other millisecond."""
-    bare = sorted(job_id.removeprefix("job-") for job_id in ids)
+    bare = sorted((each.partition("-")[2], each) for each in ids)
+    texts = [text for text, _ in bare]
     short = {}
-    for before, each, after in zip(["", *bare], bare, [*bare[1:], ""], strict=False):
-        alike = max(_common(each, before), _common(each, after))
-        short[f"job-{each}"] = each[: max(_SHORT_ID, alike + 1)]
+    for before, (text, each), after in zip(["", *texts], bare, [*texts[1:], ""], strict=False):
+        alike = max(_common(text, before), _common(text, after))
+        short[each] = text[: max(_SHORT_ID, alike + 1)]
     return short
 
 
@@ -70,7 +112,11 @@ def _common(one: str, other: str) -> int:
 def table(streams: "Streams", head: "Sequence[str]", rows: "Sequence[Sequence[str]]") -> None:
     """Print a table: the last column is cut on a terminal, and whole anywhere else."""
     if streams.is_terminal:
-        _drawn(streams, head, rows)
+        from rich.console import Console
+
+        streams.flush()
+        console = Console(no_color=not streams.has_colours, highlight=False)
+        console.print(drawn(head, rows, streams.width))
         return
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
@@ -78,24 +124,27 @@ def table(streams: "Streams", head: "Sequence[str]", rows: "Sequence[Sequence[st
         streams.line("  ".join(cells).rstrip())
 
 
-def _drawn(streams: "Streams", head: "Sequence[str]", rows: "Sequence[Sequence[str]]") -> None:
+def drawn(head: "Sequence[str]", rows: "Sequence[Sequence[str]]", width: int) -> "Table":
+    """Return a table for rich to draw, as wide as this."""
     from rich.cells import cell_len
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     columns = list(zip(head, *rows, strict=True))
-    # Every column has the room it needs, up to a bound; the last one has what is left.
+    # Every column has the room it needs, up to a bound; the last one has what is left. Where all that
+    # is too much, the widest give way.
     widths = [min(max(map(cell_len, column)), _WIDEST_COLUMN) for column in columns[:-1]]
-    widths.append(max(len(head[-1]), streams.width - sum(widths) - 2 * len(widths)))
-    drawn = Table(box=None, pad_edge=False, header_style="dim")
-    for name, width in zip(head, widths, strict=True):
-        drawn.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
+    left = width - sum(widths) - 2 * len(widths)
+    widths.append(max(left, min(_LEAST_OF_LAST, max(map(cell_len, columns[-1])))))
+    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name, room in zip(head, widths, strict=True):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=room)
     for row in rows:
         styled = zip(head, row, strict=True)
-        drawn.add_row(*(Text(cell, style=_style(name, cell)) for name, cell in styled))
-    streams.flush()
-    Console(no_color=not streams.has_colours, highlight=False).print(drawn)
+        table.add_row(*(Text(cell, style=_style(name, cell)) for name, cell in styled))
+    return table
 
 
 def _style(column: str, cell: str) -> str:
