@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,13 @@ def test_it_works_where_nothing_can_be_written(own: Path, tmp_path: Path) -> Non
     place.mkdir(mode=0o555)
     works(Shell(own, place))
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file system has no such names")
+def test_it_works_where_the_directory_has_no_name_in_utf_8(own: Path, tmp_path: Path) -> None:
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    place.mkdir()
+    works(Shell(own, place))
 
 
 def test_it_works_with_a_state_directory_of_a_very_long_name(own: Path, tmp_path: Path) -> None:

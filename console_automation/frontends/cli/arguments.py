@@ -76,11 +76,15 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def here() -> str:
-    """Return the working directory, the home directory where that is gone."""
+    """Return the working directory as a project is asked for; the home directory where it is gone.
+
+    What is not UTF-8 in it is written as the name of a project has it.
+    """
     try:
-        return os.getcwd()
+        directory = os.getcwd()
     except OSError:
-        return os.path.expanduser("~")
+        directory = os.path.expanduser("~")
+    return directory.encode("utf-8", "backslashreplace").decode()
 
 
 def job_of(client: Client, reference: str) -> "dict[str, Any]":
