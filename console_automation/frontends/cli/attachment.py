@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_PAGE_BYTES = 1 << 18
+_PAGE_BYTES = 1 << 16
 _WAIT_MS = 45_000
 _FAR_BEHIND = (
     16  #: pages in a row that were not the last; then the rest is not shown, but where it ends

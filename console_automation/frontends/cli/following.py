@@ -37,13 +37,13 @@ def started(given: "Namespace", client: "Client", streams: "Streams", job: "dict
             streams.remark(line_of(over))
         return outcome.of_job(over)
     streams.line(job["id"])
-    handle = _handle(job)
-    streams.remark(f"{job['status']}; {_ways(handle, handle)}")
+    name = handle(job)
+    streams.remark(f"{job['status']}; {_ways(name, name)}")
     return outcome.DONE
 
 
-def _handle(job: "Mapping[str, Any]") -> str:
-    """Return what a shell can be given to name a job."""
+def handle(job: "Mapping[str, Any]") -> str:
+    """Return what a shell can be given to name a job, or a session: its name, or else its id."""
     name: str = job.get("name", "")
     is_word = name.replace("-", "").replace("_", "").replace(".", "").isalnum()
     return name if is_word and not name.startswith("-") else str(job["id"])

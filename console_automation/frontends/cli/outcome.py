@@ -12,6 +12,7 @@ the job's own   `wait`, and `run` and `retry` with --wait or --follow; 128 + n f
 141             nobody reads the output any more
 """
 
+import re
 import signal
 
 from console_automation.frontends.client import Refused
@@ -43,6 +44,25 @@ _SPOKEN = {
     "JOB_NOT_FOUND": "there is no such job; `job list --all` shows the jobs there are",
     "SESSION_NOT_FOUND": "there is no such session; `job session ls` shows those there are",
 }
+#: The tools that errors speak of, and what does the same here.
+_SPOKEN_TOOLS = {
+    "console_cleanup_sessions": "`job session stop`",
+    "console_create_session": "`job session new`",
+    "console_execute_command": "`job session exec`",
+    "console_get_job_output": "`job logs`",
+    "console_get_job_status": "`job status`",
+    "console_get_output": "`job session logs`",
+    "console_get_screen": "`job session screen`",
+    "console_get_session_state": "`job session exec` without a command",
+    "console_list_jobs": "`job list`",
+    "console_list_sessions": "`job session ls`",
+    "console_send_input": "`job session send`",
+    "console_send_job_input": "`job send`",
+    "console_send_key": "`job session key`",
+    "console_stop_session": "`job session stop`",
+    "console_wait_for_output": "`job session logs -f`",
+}
+_TOOL = re.compile(r"\b(console_[a-z_]+)(?: waitMs)?")
 _CODES = {
     USAGE: "INVALID_ARGUMENT",
     NOT_FOUND: "JOB_NOT_FOUND",
@@ -89,10 +109,14 @@ def of_error(error: Exception) -> tuple[int, str]:
         case Failure():
             return error.code, str(error)
         case Refused():
-            return OF_REFUSAL.get(error.code, REFUSED), _SPOKEN.get(error.code, str(error))
+            return OF_REFUSAL.get(error.code, REFUSED), _SPOKEN.get(error.code) or _spoken(error)
         case DaemonUnavailable():
             return UNAVAILABLE, str(error)
     return REFUSED, str(error)
+
+
+def _spoken(error: Refused) -> str:
+    return _TOOL.sub(lambda found: _SPOKEN_TOOLS.get(found[1], found[0]), str(error))
 
 
 def as_view(error: Exception) -> "Mapping[str, Any]":
