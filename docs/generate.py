@@ -34,7 +34,7 @@ from console_automation.core.job import STATUS_OF, TERMINAL, Phase
 from console_automation.core.lifecycle import TRANSITIONS
 from console_automation.operations import session_views, views
 from console_automation.operations.table import OPERATIONS, Operation
-from docs import examples
+from docs import commands, examples
 
 DOCS = Path(__file__).parent
 REFERENCE: Mapping[str, Any] = tomllib.loads((DOCS / "reference.toml").read_text("utf-8"))
@@ -267,6 +267,27 @@ def _bytes(text: str) -> str:
     return f"`{shown.replace(chr(0x7F), '0x7f').strip() or ' '}`"
 
 
+# -- the command line ------------------------------------------------------------------------------
+
+
+def command_index() -> str:
+    """The commands of `job` in one table."""
+    return table(("command", "what it does"), commands.index())
+
+
+def command_reference() -> str:
+    """The commands of `job`: what each does, examples, arguments."""
+    return "\n".join(
+        f"### {name}\n\n{about}\n{fenced(script, 'sh')}\n{table(('argument', 'meaning'), rows)}"
+        for name, about, script, rows in commands.sections()
+    )
+
+
+def exit_codes() -> str:
+    """The exit codes of `job`."""
+    return table(("exit code", "meaning"), commands.exit_codes())
+
+
 # -- settings, metrics, errors ----------------------------------------------------------------------
 
 
@@ -331,6 +352,9 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "command-statuses": partial(members, "status", session.CommandStatus),
     "session-lifecycle": session_lifecycle,
     "keys": key_table,
+    "command-index": command_index,
+    "commands": command_reference,
+    "exit-codes": exit_codes,
     "settings": settings,
     "metrics": metrics,
     "errors": error_tree,

@@ -27,6 +27,7 @@ _ABOUT = 60  #: characters of a command line
 _FINISHED_TOO = frozenset(
     {"logs", "status", "wait", "retry"}
 )  #: commands that are about such jobs too
+_BY_NAME = frozenset({"attach", "session"})  #: commands to which a session's name will do
 
 
 class Place:
@@ -115,7 +116,9 @@ class Place:
         if action.metavar == "JOB":
             return NOTHING, jobs(begun, finished=self.name in _FINISHED_TOO)
         if action.metavar == "SESSION":
-            return NOTHING, sessions()
+            named = self.name in _BY_NAME
+            also = jobs(begun, finished=False) if self.name == "attach" else []
+            return NOTHING, sessions(begun, named=named) + also
         return _BY_METAVAR.get(str(action.metavar), NOTHING), []
 
 
@@ -152,19 +155,31 @@ def jobs(begun: str, *, finished: bool) -> "Found":
     found: Found = []
     for job in _ask("console_list_jobs", {"options": options}).get("jobs", []):
         line = one_line(" ".join([job["command"], *job.get("args", [])]), _ABOUT)
-        about = f"{job['status']}: {line}"
-        name = job.get("name")
-        if name and name.isprintable() and name not in dict(found):  # the newest of that name
-            found.append((name, about))
-        if not name or begun.startswith("job-"):
-            found.append((job["id"], about))
+        found += _called(job["id"], job.get("name"), f"{job['status']}: {line}", begun, found)
     return found
 
 
-def sessions() -> "Found":
-    """Return the sessions that are open, by id."""
-    listed = _ask("console_list_sessions", {"closed": False}).get("sessions", [])
-    return [(each["sessionId"], each.get("name") or each["command"]) for each in listed]
+def sessions(begun: str, *, named: bool) -> "Found":
+    """Return the sessions that are open: by id, or by name where one will do and there is one."""
+    from console_automation.core.text import one_line
+
+    found: Found = []
+    for each in _ask("console_list_sessions", {"closed": False}).get("sessions", []):
+        about = one_line(each["command"], _ABOUT)
+        found += _called(
+            each["sessionId"], each.get("name") if named else None, about, begun, found
+        )
+    return found
+
+
+def _called(identity: str, name: str | None, about: str, begun: str, before: "Found") -> "Found":
+    """Return a name, unless a newer one has it, or else the id; and the id where one is begun."""
+    found: Found = []
+    if name and name.isprintable() and name not in dict(before):
+        found.append((name, about))
+    if not name or begun.startswith(identity.partition("-")[0] + "-"):
+        found.append((identity, about))
+    return found
 
 
 def _ask(operation: str, given: "dict[str, Any]") -> "dict[str, Any]":
