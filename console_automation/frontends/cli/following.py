@@ -1,6 +1,7 @@
 """Waiting for a job and following its output: what `run`, `retry`, `wait` and `logs` have in common."""
 
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
+from collections import deque
 
 from console_automation.frontends.cli import outcome
 
@@ -136,8 +137,9 @@ def pages(
     """Yield the output of a job or a session page by page: what there is, then, if followed, what comes
     until its end."""
     asked = {"maxBytes": _PAGE_BYTES, **options}
+    read = _last_matches if "tail" in options and "grep" in options else page
     while True:
-        found = page(client, subject_id, asked)
+        found = read(client, subject_id, asked)
         yield found
         if not found["hasMore"] and (is_over(found) or not follow):
             return
@@ -145,6 +147,32 @@ def pages(
         asked = {**asked, "since": found["nextSince"], "waitMs": wait}
         asked.pop("tail", None)
         asked.pop("latest", None)
+        read = page
+
+
+def _last_matches(
+    client: "Client", subject_id: str, options: "Mapping[str, Any]"
+) -> "dict[str, Any]":
+    """Return the last lines that match as a page: a search comes to the end of a long output in
+    several stretches, each with last lines of its own."""
+    kept: deque[dict[str, Any]] = deque(maxlen=options["tail"])
+    asked = {**options}
+    while True:
+        found = page(client, subject_id, asked)
+        for chunk in found["output"]:
+            kept.extend(_lines_of(chunk, raw="raw" in options))
+        if not found["hasMore"]:
+            return {**found, "output": list(kept)}
+        asked["since"] = found["nextSince"]
+
+
+def _lines_of(chunk: "Mapping[str, Any]", *, raw: bool) -> "Iterator[dict[str, Any]]":
+    """Yield the whole lines that a search has put into a chunk, each as a chunk."""
+    content = a2b_base64(chunk["content"]) if raw else chunk["content"].encode()
+    for line in content.split(b"\n")[:-1]:
+        whole = line + b"\n"
+        text = b2a_base64(whole, newline=False) if raw else whole
+        yield {**chunk, "content": text.decode()}
 
 
 def page(client: "Client", subject_id: str, options: "Mapping[str, Any]") -> "dict[str, Any]":
