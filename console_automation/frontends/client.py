@@ -56,6 +56,8 @@ class Client:
         Raises Refused, DaemonUnavailable.
         """
         answer = self.ask({"operation": operation, "arguments": arguments}, once=once)
+        if "view" not in answer:  # it was too long to be read
+            raise Refused({**answer, "success": False, "code": "INVALID_ARGUMENT", "details": {}})
         if answer.get("isError"):
             raise Refused(answer["view"])
         view: dict[str, Any] = answer["view"]

@@ -1,6 +1,8 @@
 """`job list`, `status`, `wait`, `stop`, `retry`, `send`, `clean`: which jobs they mean and what they do."""
 
+import json
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -229,6 +231,22 @@ def test_a_job_is_written_to(shell: Shell) -> None:
     assert late.returncode == 1 and "completed" in late.stderr
 
 
+def test_what_is_written_to_a_job_goes_there_as_it_comes(shell: Shell) -> None:
+    job_id = shell.run("--stdin", "cat")
+    shell.running(job_id)
+    with shell.begun("send", job_id, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write("ä\r\n".encode())
+        process.stdin.flush()
+        until_now(lambda: shell.logs(job_id, "--raw") == "ä\r\n", "the first line")
+        process.stdin.write(b"\xff")
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 2
+        assert process.stderr is not None and b"UTF-8" in process.stderr.read()
+    shell.job("send", "--eof", job_id)
+    assert shell.over(job_id)["status"] == "completed"
+
+
 def test_finished_jobs_are_removed_where_one_is(
     shell: Shell, repository: Shell, gate: Gate
 ) -> None:
@@ -249,6 +267,9 @@ def test_any_tool_can_be_called(shell: Shell) -> None:
     assert job_id in done.stdout
     assert shell.job("call", "console_get_job_status", "-", stdin='{"jobId": "x"}').returncode == 3
     assert shell.job("call", "console_get_job_status", "{").returncode == 2
+    long = shell.job("call", "console_list_jobs", "-", stdin=json.dumps({"x": "y" * (17 << 20)}))
+    assert long.returncode == 2 and "line" in long.stderr
+    assert json.loads(long.stdout)["code"] == "INVALID_ARGUMENT"
     wrong = shell.job("call", "console_get_job_stats")
     assert wrong.returncode == 2 and "console_get_job_status" in wrong.stderr
 

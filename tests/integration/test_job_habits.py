@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.job_command import JOB, Shell
 from tests.integration.servers import configure, end_everything
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until_now
 
 
 @pytest.fixture
@@ -133,6 +133,16 @@ def test_a_reader_that_hangs_up_at_once_is_no_error(own: Path, tmp_path: Path) -
         capture_output=True,
     )
     assert (done.stdout, done.stderr) == (b"1\n", b"")
+
+
+def test_a_notification_asks_the_daemon_that_started_it(own: Path, tmp_path: Path) -> None:
+    configure(own, cli_environment="PATH HOME")
+    shell = Shell(own, tmp_path, HOME=str(tmp_path / "elsewhere"))
+    job_id = shell.run("--notify", "echo told $JOB_ID > told", "true")
+    until_now((tmp_path / "told").exists, "the notification")
+    (notice,) = shell.json("list", "--tag", f"notify={job_id}")["jobs"]
+    assert shell.over(notice["id"])["attempt"] == 1
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_state_directory_that_cannot_be_used_is_said_plainly(tmp_path: Path) -> None:

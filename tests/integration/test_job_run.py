@@ -192,6 +192,11 @@ def test_a_shell_that_waits_leaves_its_own_stdin_alone(shell: Shell) -> None:
         (["--no-such-option", "true"], 2, "--help"),
         (["-n", "x" * 300, "true"], 2, "name"),
         (["a\udcffb", "c"], 2, "command"),
+        (["echo quoted", "ls"], 2, "behind a quoted line"),
+        (["echo quoted", "-n", "x", "ls"], 2, "behind a quoted line"),
+        (["--retry", "0", "true"], 2, "maxAttempts"),
+        (["-k", "", "true"], 2, "idempotencyKey"),
+        (["--input", "/dev/zero", "cat"], 2, "more than 1 MiB"),
     ],
 )
 def test_what_cannot_be_run_is_refused_and_starts_nothing(
@@ -221,6 +226,35 @@ def test_at_its_end_a_line_is_run_that_knows_the_job(shell: Shell, gate: Gate) -
     gate.open()
     until_now(lambda: told.exists() and told.read_text().endswith("\n"), "the notification")
     assert told.read_text() == f"{job_id} noticed failed 3 exit_code\n"
+
+
+def test_the_line_of_a_notification_may_be_any_text(shell: Shell) -> None:
+    told = shell.directory / "told"
+    line = f"""echo 'a "quoted" line'  # {"x" * 300}
+    echo "$JOB_NAME" > {told}"""
+    job_id = shell.run("-n", "it's", "--notify", line, "true")
+    until_now(lambda: told.exists() and told.read_text() == "it's\n", "the notification")
+    started = shell.json("list", "--tag", f"notify={job_id}")["jobs"]
+    assert [job["status"] for job in map(shell.over, (job["id"] for job in started))] == [
+        "completed"
+    ]
+
+
+def test_a_job_whose_record_is_gone_is_told_of_all_the_same(shell: Shell) -> None:
+    done = shell.job("notify", "job-gone", 'echo "$JOB_ID [$JOB_STATUS]"')
+    assert (done.returncode, done.stdout) == (0, "job-gone []\n")
+
+
+def test_an_error_is_json_only_when_the_option_was_ours(shell: Shell) -> None:
+    assert shell.job("run", "no-such-program", "--json").stdout == ""
+    assert shell.job("run", "--json", "no-such-program").stdout.startswith('{"success": false')
+    assert shell.job("run", "--json", "--bogus").stdout.startswith('{"success": false')
+
+
+@pytest.mark.parametrize(("columns", "cols"), [("9999", 500), ("1", 2)])
+def test_a_terminal_is_no_larger_than_terminals_are(shell: Shell, columns: str, cols: int) -> None:
+    shell.environment["COLUMNS"] = columns
+    assert shell.status(shell.run("--tty", "true"))["terminal"]["cols"] == cols
 
 
 def test_variables_that_are_no_text_arrive_as_they_are(shell: Shell) -> None:

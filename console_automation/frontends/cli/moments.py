@@ -55,14 +55,14 @@ def _instant(moment: str) -> str:
     from console_automation.core.text import iso
 
     try:
-        return iso(time.time() - arguments.duration(moment) / 1000)
+        return iso(max(0.0, time.time() - arguments.duration(moment) / 1000))
     except ArgumentTypeError:
         pass
     try:
         given = datetime.fromisoformat(moment)
-    except ValueError:
+        return iso((given if given.tzinfo else given.astimezone()).astimezone(UTC).timestamp())
+    except (ValueError, OverflowError):  # the second: before or after all time there is
         raise Failure(
             f"--since {moment!r}: neither a duration like 10m nor a time like 2026-11-26T10:00:00Z",
             outcome.USAGE,
         ) from None
-    return iso((given if given.tzinfo else given.astimezone()).astimezone(UTC).timestamp())

@@ -40,10 +40,12 @@ class Program:
         self.commands = commands  #: and what each does, in a line; without one it is not shown
         self.aliases = aliases or {}
         self._usual = usual
+        self._as_json = False  #: whether what goes wrong is said as JSON, too
 
     def main(self, words: "Sequence[str]") -> int:
         """Carry out a command line and return the exit code."""
         open_streams()
+        self._as_json = "--json" in words or words[:1] == ["call"]
         try:
             code = self._run(list(words))
             sys.stdout.flush()
@@ -54,7 +56,7 @@ class Program:
         except KeyboardInterrupt:
             return outcome.INTERRUPTED
         except (Failure, Refused, DaemonUnavailable, OSError) as error:
-            return self._complain(error, words)
+            return self._complain(error)
         return code
 
     def _run(self, words: list[str]) -> int:
@@ -86,7 +88,9 @@ class Program:
             )
         except SystemExit as end:  # argparse has printed the help
             return int(end.code or 0)
-        streams = Streams(json=getattr(given, "json", False))
+        # From here on it is known whose --json it is: `job run pytest --json` has none for us.
+        self._as_json = getattr(given, "json", False)
+        streams = Streams(json=self._as_json)
         with Client(paths.home()) as client:
             try:
                 code: int = given.run(given, client, streams)
@@ -94,11 +98,11 @@ class Program:
             finally:
                 streams.progress("")
 
-    def _complain(self, error: Exception, words: "Sequence[str]") -> int:
+    def _complain(self, error: Exception) -> int:
         """Say what went wrong, also as JSON if that is what was asked for; returns the exit code."""
         code, message = outcome.of_error(error)
         try:
-            if "--json" in words or words[:1] == ["call"]:
+            if self._as_json:
                 Streams().result(outcome.as_view(error))
             sys.stdout.flush()
         except OSError:
@@ -166,6 +170,7 @@ its exact exit code until it is cleaned up; the daemon starts by itself.
         "stop": "end jobs and every process they started",
         "retry": "run a finished job again",
         "send": "write to a job's stdin",
+        "session": "open terminals that last, and drive them: new, ls, exec, send, ...",
         "attach": "attach this terminal to a session, or to a job on a terminal",
         "clean": "remove finished jobs",
         "top": "watch the jobs, live",

@@ -49,8 +49,9 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
         "ignoreCase": given.ignore_case or None,
         "context": given.context,
         "raw": given.raw or None,
-        "since": given.since and moments.sequence_before(client, job["id"], given.since),
     }
+    if given.since is not None:
+        wanted["since"] = moments.sequence_before(client, job["id"], given.since)
     options = {name: value for name, value in wanted.items() if value is not None}
     display = following.Display(streams, raw=given.raw, timestamps=given.timestamps)
     try:

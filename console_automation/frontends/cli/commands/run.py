@@ -19,6 +19,8 @@ import sys
 
 from console_automation.frontends.cli import arguments, following, outcome
 from console_automation.frontends.cli.outcome import Failure
+from console_automation.frontends.client import Refused
+from console_automation.frontends.launch import DaemonUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
     from console_automation.frontends.cli.streams import Streams
     from console_automation.frontends.client import Client
+
+_MOST_INPUT = 1 << 20  #: bytes
+_MOST_CELLS = (500, 300)  #: columns and rows that a terminal may have
 
 
 def configure(parser: "ArgumentParser") -> None:
@@ -83,6 +88,11 @@ def parse(parser: "ArgumentParser", words: list[str]) -> "Namespace":
     if not given.literal and len(rest) > 1 and any(map(str.isspace, rest[0])):
         given = parser.parse_args([*before, *rest[1:], rest[0]])
         given.literal = False
+        if len(given.command) > 1:
+            parser.error(
+                "behind a quoted line there can only be options; a program that has a space in its"
+                " name comes after --"
+            )
     if not given.command:
         parser.error("say what to run, as in: job run 'make test'")
     return given
@@ -96,7 +106,13 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     if given.notify is not None:
         from console_automation.frontends.cli.commands import notify
 
-        notify.submit(client, job, given.notify)
+        try:
+            notify.submit(client, job, given.notify)
+        except (Refused, DaemonUnavailable) as error:
+            code, why = outcome.of_error(error)
+            raise Failure(
+                f"{job['id']} was started, but without its --notify: {why}", code
+            ) from None
     if streams.json and not (given.wait or given.follow):
         streams.result(started)
         return outcome.DONE
@@ -114,13 +130,15 @@ def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
         "environment": dict(given.env),
         "tags": dict(given.tag),
         "dependsOn": [arguments.job_of(client, need)["id"] for need in given.after],
-        "retry": given.retry and {"maxAttempts": given.retry},
+        "retry": None if given.retry is None else {"maxAttempts": given.retry},
         "keepStdin": given.stdin or None,
         "stdin": None if given.input is None else _content(given.input),
         "terminal": _terminal() if given.tty else None,
         # Without a key of the caller's, one of our own: asked again after the daemon's death, the
         # next daemon knows the job.
-        "idempotencyKey": given.key or f"cli:{os.getpid()}:{os.urandom(12).hex()}",
+        "idempotencyKey": f"cli:{os.getpid()}:{os.urandom(12).hex()}"
+        if given.key is None
+        else given.key,
     }
     options = {name: value for name, value in wanted.items() if value not in (None, {}, [])}
     request: dict[str, Any] = {"command": given.command[0], "options": options}
@@ -134,15 +152,22 @@ def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
 def _terminal() -> dict[str, int]:
     """Return the size of our own terminal, or of a usual one."""
     size = shutil.get_terminal_size((120, 32))
-    return {"cols": size.columns, "rows": size.lines}
+    cols, rows = _MOST_CELLS
+    return {"cols": max(2, min(size.columns, cols)), "rows": max(2, min(size.lines, rows))}
 
 
 def _content(path: str) -> str:
     if path == "-":
-        data = sys.stdin.buffer.read()
+        data = sys.stdin.buffer.read(_MOST_INPUT + 1)
     else:
         with open(path, "rb") as file:
-            data = file.read()
+            data = file.read(_MOST_INPUT + 1)
+    if len(data) > _MOST_INPUT:
+        raise Failure(
+            f"--input {path}: it has more than 1 MiB; pass its path instead, or start the job with"
+            " --stdin and feed it with `job send`",
+            outcome.USAGE,
+        )
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -9,6 +9,8 @@ Examples:
   cat rows.csv | job send import
 """
 
+import codecs
+import os
 import sys
 
 from console_automation.frontends.cli import arguments, outcome
@@ -17,11 +19,12 @@ from console_automation.frontends.cli.outcome import Failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
 
     from console_automation.frontends.cli.streams import Streams
     from console_automation.frontends.client import Client
 
-_PIECE = 65_536  # characters
+_PIECE = 65_536  # bytes
 
 
 def configure(parser: "ArgumentParser") -> None:
@@ -42,11 +45,22 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
         line = "" if given.text is None else given.text + "\n" * (not given.no_newline)
         _send(client, streams, job_id, line, eof=given.eof)
         return outcome.DONE
-    while piece := sys.stdin.read(_PIECE):
+    for piece in _typed():
         _send(client, streams, job_id, piece, eof=False)
     if not given.open:
         _send(client, streams, job_id, "", eof=True)
     return outcome.DONE
+
+
+def _typed() -> "Iterator[str]":
+    """Yield what comes on stdin, as soon as it comes. Raises Failure when it is no text."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while data := os.read(sys.stdin.fileno(), _PIECE):
+            yield decoder.decode(data)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise Failure("what comes on stdin is no UTF-8 text", outcome.USAGE) from None
 
 
 def _send(client: "Client", streams: "Streams", job_id: str, text: str, *, eof: bool) -> None:
