@@ -95,6 +95,7 @@ class Streams:
     def progress(self, text: str) -> None:
         """Show how it goes in one line that the next one replaces; nothing where nobody watches."""
         if self.is_watched and (text or self._shown):
+            self._shown = True  # Ctrl-C may come as soon as it is
             sys.stderr.write(f"\r\x1b[K{text[: self.width - 1]}")
             sys.stderr.flush()
             self._shown = bool(text)
