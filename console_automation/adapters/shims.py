@@ -40,6 +40,7 @@ _ORDERED = (
     "on_output_limit",
     "leftovers",
     "terminal",
+    "hang_up",
 )
 _REPORT = "CONSOLE_AUTOMATION_REPORT"
 _ANSWER_SECONDS = 5.0
@@ -388,11 +389,7 @@ class ShimHost:
                 news.set_result(None)
 
     def _ended(self, run_id: str) -> None:
-        self._wake(run_id)
-        self._watchers.pop(run_id, None)
-
-    def _wake(self, run_id: str) -> None:
-        for _, news in self._watchers.get(run_id, ()):
+        for _, news in self._watchers.pop(run_id, ()):
             if not news.done():
                 news.set_result(None)
 

@@ -44,6 +44,7 @@ def command_to_plain(command: Command) -> Plain:
         "on_output_limit": command.on_output_limit.value,
         "leftovers": command.leftovers.value,
         "terminal": size and {"cols": size.cols, "rows": size.rows},
+        "hang_up": command.hang_up,
     }
 
 
@@ -58,6 +59,7 @@ def command_from_plain(plain: Plain) -> Command:
             "on_output_limit": _ON_OUTPUT_LIMIT[plain["on_output_limit"]],
             "leftovers": _LEFTOVERS[plain["leftovers"]],
             "terminal": size and TerminalSize(**size),
+            "hang_up": plain.get("hang_up", bool(size)),  # terminals were those of sessions
         }
     )
 

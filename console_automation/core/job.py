@@ -124,6 +124,7 @@ class Command:
     on_output_limit: OnOutputLimit = OnOutputLimit.DROP_OLDEST
     leftovers: Leftovers = Leftovers.END
     terminal: TerminalSize | None = None  #: what it starts on; None: pipes
+    hang_up: bool = False  #: its polite signal is SIGHUP, not SIGTERM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,6 @@ from console_automation.operations.session_commands import execute_in_session, i
 from console_automation.operations.submission import Call, job_spec, newest, query_of, telling
 from console_automation.ports import JobFilter
 
-_END_OF_INPUT = "\x04"  # ctrl-D: a terminal stays open, its reader is told that nothing more comes
-
 
 async def execute_async(
     engine: Engine, call: Call, request: ask.ExecuteAsync
@@ -320,10 +318,7 @@ async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) 
             jobId=job.id,
             status=job.status,
         )
-    text, eof = request.input, request.eof
-    if eof and job.spec.command.terminal is not None:
-        text, eof = text + _END_OF_INPUT, False
-    accepted = await engine.jobs.host.send_input(job.run_id, text, eof=eof)
+    accepted = await engine.jobs.host.send_input(job.run_id, request.input, eof=request.eof)
     return {"success": True, "jobId": job.id, "bytesAccepted": accepted}
 
 

@@ -57,6 +57,7 @@ def session_spec(engine: Engine, call: Call, request: ask.CreateSession) -> Sess
         grace=settings.kill_grace_ms / 1000,
         output_limit=settings.output_limit_bytes,
         terminal=TerminalSize(cols=options.cols, rows=options.rows),
+        hang_up=True,
     )
     return SessionSpec(
         command=command,

@@ -11,6 +11,7 @@ NEVER = float("inf")
 LEFTOVER_GRACE_SECONDS = 2.0
 _AGAIN_SECONDS = 1.0  # between attempts to kill what does not die
 _HANG_UP_AGAIN_SECONDS = 0.25
+_HANG_UP_SECONDS = 1.0  # of the grace are for those who ignored SIGTERM
 _REAP_SECONDS = 0.05  # what was killed takes a moment to become a zombie
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -24,11 +25,15 @@ class Processes:
     """Everything that descends from the main process `pid`.
 
     `subreaper` says whether orphans become our children, so that none can be missed. `leave` asks to
-    let what outlives the main process be, instead of ending it.
+    let what outlives the main process be, instead of ending it. `on_terminal`: SIGTERM, which
+    interactive shells ignore, is followed by a hang-up before the grace is over.
     """
 
-    def __init__(self, pid: int, *, subreaper: bool, leave: bool, grace: float) -> None:
+    def __init__(
+        self, pid: int, *, subreaper: bool, leave: bool, grace: float, on_terminal: bool = False
+    ) -> None:
         self.pid = pid
+        self.on_terminal = on_terminal
         self.subreaper = subreaper
         self.leave = leave
         self.grace = grace
@@ -88,9 +93,11 @@ class Processes:
             # A shell that was about to wait for input may miss the first: it looks for signals, then
             # waits. A real terminal would be gone, and its read would fail.
             self.again = now() + _HANG_UP_AGAIN_SECONDS
+        elif number == signal.SIGTERM and self.on_terminal:
+            self.again = now() + max(grace / 2, grace - _HANG_UP_SECONDS)
 
     def hang_up_again(self) -> None:
-        """Repeat the hang-up until it was heard."""
+        """Hang up, until it was heard."""
         self._processes().signal(signal.SIGHUP)
         self.again = now() + _HANG_UP_AGAIN_SECONDS
 

@@ -57,8 +57,13 @@ class Run:
             printed=order["printed"],
             last_sequence=order["last_sequence"],
         )
+        self.on_terminal = order["terminal"] is not None
         self.processes = Processes(
-            0, subreaper=subreaper, leave=order["leftovers"] == "leave", grace=order["grace"]
+            0,
+            subreaper=subreaper,
+            leave=order["leftovers"] == "leave",
+            grace=order["grace"],
+            on_terminal=self.on_terminal,
         )
         self.state = -1
         self.error: str | None = None
@@ -69,9 +74,7 @@ class Run:
         self.watched_after: int | None = None
         self.streams: dict[int, int] = {}
         self.wiring = wiring.Wiring()
-        self.on_terminal = order["terminal"] is not None
-        #: an interactive shell ignores SIGTERM, and ends when its terminal hangs up
-        self.polite = signal.SIGHUP if self.on_terminal else signal.SIGTERM
+        self.polite = signal.SIGHUP if order["hang_up"] else signal.SIGTERM
         self.poll = select.poll()
         self.stdin = Stdin(-1, self.poll, ends=True)
         self.link_fd = -1

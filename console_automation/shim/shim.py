@@ -60,6 +60,7 @@ _REHEARSAL: Message = {
     "keep_stdin": False,
     "merge_stderr": False,
     "terminal": None,
+    "hang_up": False,
     "timeout": 60.0,
     "idle_timeout": None,
     "grace": 0.0,

@@ -27,6 +27,7 @@ _INTERRUPTS = {
     b"\x1c": (termios.VQUIT, signal.SIGQUIT),
     b"\x1a": (termios.VSUSP, signal.SIGTSTP),
 }
+_SPACE = 0x20  # what is below moves, edits or ends
 _LOCAL_MODES, _KEYS = 3, 6  # where termios.tcgetattr has them
 _TIOCSIG = 0x40045436  # Linux: signal those in the foreground; the module has no name for it
 
@@ -44,6 +45,7 @@ class Wiring:
         self.reads = reads
         self.writes = writes  #: the way to the command's stdin, -1 for none
         self.terminal = -1  #: the master side
+        self._last_typed = 0
         for fd in reads:
             os.set_blocking(fd, False)
 
@@ -77,13 +79,33 @@ class Wiring:
         """Have the input taken, as `Stdin.accept` does; an interrupt key passes by all that waits.
 
         A terminal looks for these keys only in what there is room for: behind lines that nobody reads
-        one would wait with them.
+        one would wait with them. It cannot be closed as a pipe can: that nothing more comes is typed,
+        too, and more may be typed after it.
         """
-        if self.terminal >= 0 and data in _INTERRUPTS and (stdin.is_waiting or self._has_unread()):
+        if self.terminal < 0:
+            return stdin.accept(data, eof=eof)
+        if data in _INTERRUPTS and (stdin.is_waiting or self._has_unread()):
             stdin.drop()
+            self._last_typed = 0
             if self._interrupt(*_INTERRUPTS[data], data):
                 return len(data)
-        return stdin.accept(data, eof=eof)
+        taken = stdin.accept(data, eof=False)
+        if taken > 0:
+            self._last_typed = data[taken - 1]
+        if eof and taken == len(data):
+            stdin.feed(self._end_of_input())
+        return taken
+
+    def _end_of_input(self) -> bytes:
+        """Return the key that means the end, twice behind the beginning of a line: there the first
+        one only hands that beginning over."""
+        is_in_line, self._last_typed = self._last_typed >= _SPACE, 0
+        try:
+            settings = termios.tcgetattr(self.terminal)
+        except termios.error:
+            return b""
+        key: bytes = settings[_KEYS][termios.VEOF].strip(b"\0")  # it may have been switched off
+        return key * 2 if is_in_line and settings[_LOCAL_MODES] & termios.ICANON else key
 
     def _has_unread(self) -> bool:
         """Asked in this way, and in no other, the kernel first passes on what is on its way."""

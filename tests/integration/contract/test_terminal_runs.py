@@ -136,6 +136,39 @@ async def test_a_shell_that_is_hung_up_ends_and_says_so(stage: ShimStage) -> Non
     assert (exit.cause, exit.code, exit.signal) == (Cause.CANCEL, None, signal.SIGHUP)
 
 
+@pytest.mark.parametrize("hang_up", [False, True])
+async def test_a_deadline_hangs_up_or_terminates_as_was_asked(
+    stage: ShimStage, hang_up: bool
+) -> None:
+    """The first is for sessions, the second for jobs, on a terminal or not."""
+    traps = "trap 'echo hung up; exit 1' HUP; trap 'echo terminated; exit 2' TERM"
+    text = f"{traps}; while :; do sleep 0.01; done"
+    run_id = start(stage, text, timeout=0.3, hang_up=hang_up, grace=PATIENCE)
+    exit = await stage.ended(run_id)
+    assert (exit.cause, exit.code) == (Cause.TIMEOUT, 1 if hang_up else 2)
+    assert printed(stage).endswith("hung up\r\n" if hang_up else "terminated\r\n")
+
+
+async def test_a_shell_that_ignores_sigterm_is_hung_up_before_it_is_killed(
+    stage: ShimStage,
+) -> None:
+    start(stage, BASH)
+    await shown(stage, "$ ")
+    stage.host.stop(RUN, signal=signal.SIGTERM, grace=2.0)
+    exit = await stage.ended(RUN)
+    assert (exit.cause, exit.code, exit.signal) == (Cause.CANCEL, None, signal.SIGHUP)
+
+
+async def test_a_program_that_takes_its_time_after_sigterm_has_it(stage: ShimStage) -> None:
+    text = "trap 'sleep 0.3; echo saved; exit 5' TERM; echo on; while :; do sleep 0.01; done"
+    start(stage, text)
+    await shown(stage, "on\r\n")
+    stage.host.stop(RUN, signal=signal.SIGTERM, grace=PATIENCE)
+    exit = await stage.ended(RUN)
+    assert (exit.cause, exit.code) == (Cause.CANCEL, 5)
+    assert printed(stage).endswith("saved\r\n")
+
+
 async def test_what_ignores_a_hang_up_is_killed_when_the_grace_is_over(stage: ShimStage) -> None:
     mark = new_mark()
     start(stage, BASH)
@@ -247,6 +280,74 @@ async def test_an_interrupt_key_with_nothing_in_front_is_typed(stage: ShimStage)
     assert await stage.host.send_input(RUN, "\x03", eof=False) == 1
     assert (await stage.ended(RUN)).code == 9
     assert printed(stage) == "on\r\n^C"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "read"),
+    [
+        ([""], ""),
+        (["one\n"], "one\n"),
+        (["one\ntw"], "one\ntw"),
+        (["one\n", "tw", ""], "one\ntw"),
+        (["tw", "o\n", ""], "two\n"),
+        (["ü"], "ü"),
+        (["gone\x15"], ""),
+    ],
+)
+async def test_a_reader_is_told_once_that_nothing_more_comes(
+    stage: ShimStage, pieces: list[str], read: str
+) -> None:
+    """Not twice: what is read after it, by whomever, is still open."""
+    start(stage, 'stty -echo; echo on; cat; echo over; read -r more; echo "<$more>"')
+    await shown(stage, "on\r\n")
+    for number, piece in enumerate(pieces, 1):
+        size = len(piece.encode())
+        assert await stage.host.send_input(RUN, piece, eof=number == len(pieces)) == size
+    await shown(stage, "over\r\n")
+    await stage.host.send_input(RUN, "more\n", eof=False)
+    assert (await stage.ended(RUN)).code == 0
+    assert printed(stage) == f"on\n{read}over\n<more>\n".replace("\n", "\r\n")
+
+
+async def test_the_end_of_input_is_whatever_key_the_terminal_has_for_it(stage: ShimStage) -> None:
+    start(
+        stage, "stty -echo eof ^A; echo on; cat; stty eof undef; echo off; read -r line; echo $line"
+    )
+    await shown(stage, "on\r\n")
+    assert await stage.host.send_input(RUN, "one", eof=True) == 3
+    await shown(stage, "off\r\n")
+    assert await stage.host.send_input(RUN, "two", eof=True) == 3
+    await stage.host.send_input(RUN, "\n", eof=False)
+    assert (await stage.ended(RUN)).code == 0
+    assert printed(stage) == "on\r\noneoff\r\ntwo\r\n"
+
+
+async def test_a_program_that_edits_lines_itself_gets_the_key_once(stage: ShimStage) -> None:
+    text = """
+import os, tty
+tty.setraw(0)
+os.write(1, b"on")
+data = b""
+while b"end" not in data: data += os.read(0, 100)
+os.write(1, repr(data).encode())
+"""
+    start(stage, python(text))
+    await shown(stage, "on")
+    await stage.host.send_input(RUN, "ab", eof=True)
+    await stage.host.send_input(RUN, "end", eof=False)
+    assert (await stage.ended(RUN)).code == 0
+    assert printed(stage) == r"onb'ab\x04end'"
+
+
+async def test_the_end_of_input_waits_behind_what_is_not_read_yet(stage: ShimStage) -> None:
+    text = f"stty -echo; echo on; until [ -e {stage.home}/go ]; do sleep 0.01; done; wc -c"
+    start(stage, text)
+    await shown(stage, "on\r\n")
+    line = "x" * 99 + "\n"
+    assert await stage.host.send_input(RUN, line * 2000, eof=True) == 200_000
+    (stage.home / "go").touch()
+    assert (await stage.ended(RUN)).code == 0
+    assert printed(stage).split() == ["on", "200000"]
 
 
 def spawn_error(exit: Exit) -> str:
