@@ -36,7 +36,7 @@ def connect(home: str, kind: str) -> socket.socket:
     """
     give_up = time.monotonic() + _START_SECONDS
     while time.monotonic() < give_up:
-        line = dial(home) or _start_and_dial(home)
+        line = dial(home) or (None if _is_in_a_run() else _start_and_dial(home))
         if line is not None:
             answer = _say_hello(line, kind)
             if answer and answer["ok"]:
@@ -45,9 +45,20 @@ def connect(home: str, kind: str) -> socket.socket:
             if answer and not answer.get("retiring"):
                 raise DaemonUnavailable(str(answer["error"]))
         time.sleep(0.02)
+    if _is_in_a_run():
+        raise DaemonUnavailable(
+            "no daemon is running, and one that is started inside of a job or a session would end with"
+            " it: start it outside, with `job daemon start`"
+        )
     raise DaemonUnavailable(
         f"no daemon answered within {_START_SECONDS:.0f} s; see {home}/daemon.log"
     )
+
+
+def _is_in_a_run() -> bool:
+    """Whether this process is part of a job or a session. What it starts ends with that: a daemon must
+    not, nor the shims of other jobs, which the daemon's launcher starts."""
+    return "CONSOLE_AUTOMATION_RUN" in os.environ
 
 
 def dial(home: str) -> socket.socket | None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.chaos.crashing import serve_and_die
+from tests.integration.command_line import JOB
 from tests.integration.daemons import Daemon, killable
 from tests.integration.job_command import Shell
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until_now
 
 
 @pytest.fixture
@@ -120,3 +121,20 @@ def test_a_database_that_is_damaged_is_said_plainly(daemon: Daemon, shell: Shell
         file.write_bytes(b"no database" * 1000)
     done = shell.job("list")
     assert done.returncode == 4 and "damaged" in done.stderr
+
+
+def test_no_daemon_is_started_inside_of_a_job(daemon: Daemon, shell: Shell) -> None:
+    """It would end with that job, and take the shims of others along. Whoever waits there for one goes
+    on as soon as somebody outside has started it."""
+    inner = f"{' '.join(JOB)} run -n inner true"
+    job_id = shell.run(f"{daemon.gate.wait}; touch asking; {inner}; echo $? > answered")
+    shell.running(job_id)
+    daemon.kill()
+    daemon.gate.open()
+    until_now((shell.directory / "asking").exists, "the nested command")
+    daemon.start()
+    until_now((shell.directory / "answered").exists, "its answer")
+    assert shell.job("wait", job_id).returncode == 0
+    assert "leftovers" not in shell.status(job_id)
+    assert shell.over("inner")["status"] == "completed"
+    assert daemon.is_alive

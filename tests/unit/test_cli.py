@@ -90,7 +90,7 @@ def test_a_job_that_is_over_has_an_exit_code_and_only_success_is_0(
         (DaemonUnavailable("x"), 4),
         (OSError("x"), 1),
         *[
-            (Refused({"error": "x", "code": name}), code)
+            (Refused({"error": "x", "code": name, "details": {}}), code)
             for name, code in {
                 "INVALID_ARGUMENT": 2,
                 "WORKING_DIRECTORY_NOT_FOUND": 2,

@@ -116,6 +116,8 @@ def of_error(error: Exception) -> tuple[int, str]:
 
 
 def _spoken(error: Refused) -> str:
+    if error.view["details"].get("field") == "name":
+        return str(error)  # somebody has asked for a tool, and is told which there are
     return _TOOL.sub(lambda found: _SPOKEN_TOOLS.get(found[1], found[0]), str(error))
 
 

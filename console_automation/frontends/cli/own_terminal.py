@@ -17,6 +17,7 @@ _IN, _OUT = 0, 1
 _PIECE = 1 << 16  #: bytes written before anybody else gets a turn
 _HOME = b"\x1b[H"
 _ERASE_BELOW = b"\x1b[J"
+_KEEP_TITLE, _RESTORE_TITLE = b"\x1b[22;2t", b"\x1b[23;2t"
 
 
 class OwnTerminal:
@@ -36,14 +37,16 @@ class OwnTerminal:
         self._settings = termios.tcgetattr(_IN)
         self._is_lent = True
         tty.setraw(_IN, termios.TCSADRAIN)  # what was typed ahead is not lost
+        self._put(_KEEP_TITLE)
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._is_lent = False
             ends_line = self._begins_line or self._modes.alternate_screen
+            undo = self._modes.undo() + _RESTORE_TITLE
             try:
-                self._put(self._modes.undo() + b"\r\n" * (not ends_line) + _ERASE_BELOW)
+                self._put(undo + b"\r\n" * (not ends_line) + _ERASE_BELOW)
             except OSError:
                 pass  # it was hung up
         try:

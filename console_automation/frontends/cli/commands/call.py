@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 def configure(parser: "ArgumentParser") -> None:
     """Say what `job call` takes."""
     parser.add_argument("tool", metavar="TOOL", help="its name, such as console_list_jobs")
-    parser.add_argument("arguments", nargs="?", default="{}", metavar="JSON", help="an object; - is stdin")
+    parser.add_argument(
+        "arguments", nargs="?", default="{}", metavar="JSON", help="an object; - is stdin"
+    )
     parser.set_defaults(json=True)
 
 

@@ -241,8 +241,8 @@ def _key(given: "Namespace", client: "Client", streams: "Streams") -> int:
 
 def _take_resize(parser: "ArgumentParser") -> None:
     take_session(parser)
-    parser.add_argument("cols", type=int, metavar="COLUMNS")
-    parser.add_argument("rows", type=int, metavar="ROWS")
+    parser.add_argument("cols", type=int, metavar="COLUMNS", help="2 to 500")
+    parser.add_argument("rows", type=int, metavar="ROWS", help="2 to 300")
 
 
 def _resize(given: "Namespace", client: "Client", streams: "Streams") -> int:
