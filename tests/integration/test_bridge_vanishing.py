@@ -155,7 +155,9 @@ def test_the_command_lines_socket_cut_at_any_byte(server: Server, live_job: str)
             if number % 3 == 1:
                 line.shutdown(socket.SHUT_WR)
             elif number % 3 == 2:
-                for _ in range(min(begun.count(b"\n"), 2)):  # it goes while it waits for the third answer
+                for _ in range(
+                    min(begun.count(b"\n"), 2)
+                ):  # it goes while it waits for the third answer
                     answers.readline()
 
     leaves_nothing(server, vanish)
