@@ -138,6 +138,7 @@ class TerminalModes:
             parts.append("\x1b[0 q")
         if self.alternate_screen:
             parts.append("\x1b[?1049l")
+        parts += ["\x1b[23;2t"] * len(self._titles)
         parts.append("\x1b(B\x1b)B\x0f\x1b[m")
         return "".join(parts).encode("ascii")
 

@@ -16,6 +16,7 @@ _SEQUENCES = re.compile(
     rb"|[\x05\x07]" % (CSI_BODY.encode(), STRING_BODY.encode(), STRING_BODY.encode())
 )
 _DRAWING = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefghlrsu") | {"?J", "?K", "?h", "?l", "!p", " q"}
+_CANCEL = b"\x18"  #: ends what was begun, so that nothing is joined where something was left out
 _SCROLLBACK = 3  #: to be erased: that of the one who watches holds other things too
 _KEPT_TITLES = (22, 23)  #: of what a window can be told, this changes nothing but the title
 
@@ -26,7 +27,7 @@ _ANSWERED = re.compile(rb"\x1b\[(?:0?c|5n|[<=>?][0-9;:]*u|[>?][0-9;]*m)")
 
 def drawing(output: bytes) -> bytes:
     """Return what draws in output of which some time has passed: no question, no bell, no clipboard."""
-    return _SEQUENCES.sub(lambda found: found[0] if _draws(found) else b"", output)
+    return _SEQUENCES.sub(lambda found: found[0] if _draws(found) else _CANCEL, output)
 
 
 def _draws(found: re.Match[bytes]) -> bool:

@@ -221,3 +221,40 @@ def test_a_preamble_stands_for_all_that_was_printed_before_it(before: bytes, aft
 @given(st.binary())
 def test_modes_of_any_bytes_are_found_without_an_error(output: bytes) -> None:
     modes_after(output).preamble().decode("utf-8", "replace")
+
+
+SWITCHED = (
+    EVERYTHING,
+    b"\x1b[?1000;1002;1006h\x1b[?1004h",
+    b"\x1b=",
+    b"\x1b[5 q",
+    b"\x1b[22;0;0t\x1b]2;of vim\x07",
+    b"\x1b[2;9r",
+    b"\x1b)0\x0e",
+    b"\x1b]2;never ended",
+    b"\x1b[?1049h\x1b[?25l\x1b[2",
+)
+
+
+@pytest.mark.parametrize("printed", SWITCHED)
+def test_a_preamble_has_every_mode_and_undoing_them_leaves_none(printed: bytes) -> None:
+    before = modes_after(b"\x1b]2;mine\x07\x1b[22;2t")
+    before.feed(printed)
+    late = modes_after(before.preamble())
+    assert late.preamble() == before.preamble()
+    late.feed(late.undo())
+    assert facts(late) == {**facts(TerminalModes()), "title": late.title}
+    assert late.preamble() in (b"", f"\x1b]2;{late.title}\x1b\\".encode())
+
+
+@given(OUTPUT)
+def test_whatever_was_printed_can_be_undone(output: bytes) -> None:
+    modes = modes_after(output)
+    modes.feed(modes.undo())
+    assert facts(modes) == {**facts(TerminalModes()), "title": modes.title}
+
+
+def test_a_title_that_was_put_by_comes_back() -> None:
+    modes = modes_after(b"\x1b]2;mine\x07\x1b[22;2t\x1b]2;of vim\x07")
+    modes.feed(modes.undo())
+    assert modes.title == "mine"

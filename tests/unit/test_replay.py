@@ -59,7 +59,11 @@ def test_what_draws_is_shown_again(output: bytes) -> None:
 
 @pytest.mark.parametrize("output", ACTS)
 def test_what_does_something_is_not_done_again(output: bytes) -> None:
-    assert drawing(b"before" + output + b"after") == b"beforeafter"
+    assert drawing(b"before" + output + b"after") == b"before\x18after"
+
+
+def test_nothing_is_made_of_what_stood_around_it() -> None:
+    assert b"\x1b]52" not in drawing(b"\x1b\x07]52;c;aGk=\x07")
 
 
 @given(st.lists(st.sampled_from(DRAWS + ACTS) | st.binary(max_size=4)).map(b"".join))

@@ -105,10 +105,15 @@ def session_of(client: Client, reference: str) -> "dict[str, Any]":
     """Return the session that a person means. Raises Failure when there is none, or more than one."""
     listed = client.call("console_list_sessions", {"limit": _MOST_SESSIONS})["sessions"]
     found = sessions_meant(listed, reference)
+    if not found and reference.startswith(_SESSION):  # there may be more than are listed
+        state = client.call("console_get_session_state", {"sessionId": reference})
+        session: dict[str, Any] = state["session"]
+        return session
     if not found:
         raise Failure(
             f"there is no session {reference!r}; `job session ls --all` shows those there are",
             NOT_FOUND,
+            name="SESSION_NOT_FOUND",
         )
     if len(found) > 1:
         raise ambiguous(reference, found)
@@ -128,7 +133,7 @@ def sessions_meant(
         return exact
     if named := [each for each in sessions if each.get("name") == reference]:
         return _open(named) or named[:1]
-    found = [each for each in sessions if each["sessionId"].startswith(begun)]
+    found = [each for each in sessions if reference and each["sessionId"].startswith(begun)]
     return _open(found) or found
 
 

@@ -74,9 +74,10 @@ _CODES = {
 class Failure(Exception):
     """A command cannot do what was asked; the text says why and what would be right."""
 
-    def __init__(self, message: str, code: int = REFUSED) -> None:
+    def __init__(self, message: str, code: int = REFUSED, *, name: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.name = name or _CODES.get(code)  #: as the tools call what is wrong
 
 
 def of_job(job: "Mapping[str, Any]") -> int:
@@ -131,5 +132,5 @@ def as_view(error: Exception) -> "Mapping[str, Any]":
 
     code, message = of_error(error)
     details = {"timestamp": iso(time.time())}
-    name = _CODES.get(code, "INTERNAL")
-    return {"success": False, "error": message, "code": name, "details": details}
+    name = error.name if isinstance(error, Failure) else _CODES.get(code)
+    return {"success": False, "error": message, "code": name or "INTERNAL", "details": details}

@@ -128,19 +128,22 @@ def _the_open_one(client: "Client") -> "dict[str, Any]":
 
 def _meant(client: "Client", reference: str) -> "dict[str, Any]":
     """Return the session or job that is meant. Raises Failure."""
-    found = []
+    found, failures = [], []
     for find in (arguments.session_of, arguments.job_of):
         try:
             found.append(find(client, reference))
         except Failure as failure:
-            if failure.code != outcome.NOT_FOUND:
-                raise
+            failures.append(failure)
+    exact = [each for each in found if _is_exact(each, reference)]
+    several = [failure for failure in failures if failure.code != outcome.NOT_FOUND]
+    if several and not exact:
+        raise several[0]
     if not found:
         raise Failure(
             f"there is no session or job {reference!r}; see `job session ls --all` and `job list --all`",
             outcome.NOT_FOUND,
         )
-    found = [each for each in found if _is_exact(each, reference)] or found
+    found = exact or found
     found = [each for each in found if not following.is_over(each)] or found
     if len(found) > 1:
         raise arguments.ambiguous(reference, found)
