@@ -203,6 +203,43 @@ async def test_what_is_forgotten_is_drawn_anew(stage: Stage) -> None:
     assert stage.made == 2
 
 
+# On somebody's own terminal
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        b"$ ls\r\none two\r\n$ ",
+        b"$ \x1b[?1049h\x1b[2;4Hedited\x1b[?25l\x1b]2;editor\x07",
+        b"\x1b[?1049h" + b"\x1b[H\x1b[Kx" * (FAR // 8) + b"\x1b[2;2Hlast",
+        b"\x1b(0" + b"q" * FAR + b"\r\n\x1b(Bplain",
+        b"1\xe2\x82\xac" * (FAR // 4) + b"\r\nend",
+    ],
+)
+async def test_another_terminal_shows_the_same_after_what_it_is_to_print(
+    stage: Stage, printed: bytes
+) -> None:
+    for at in range(0, len(printed), 50_000):
+        stage.print(printed[at : at + 50_000])
+    shown, cursor = await stage.screens.again(stage.session, stage.counts())
+    other = TerminalScreen(40, 6)
+    other.feed(shown)
+    assert other.snapshot() == await stage.look()
+    assert cursor == stage.counts().last_sequence
+    assert len(shown) < FAR // 2
+
+
+async def test_what_is_shown_again_asks_and_rings_no_more(stage: Stage) -> None:
+    stage.print(b"\x1b[31mred\x1b[m\x07\x1b[6n\x1b]52;c;aGk=\x07")
+    shown, _ = await stage.screens.again(stage.session, stage.counts())
+    assert b"\x1b[31mred" in shown
+    assert not any(each in shown for each in (b"\x07", b"\x1b[6n", b"\x1b]52"))
+
+
+async def test_where_nothing_was_printed_there_is_nothing_to_show(stage: Stage) -> None:
+    assert await stage.screens.again(stage.session, stage.counts()) == (b"", 0)
+
+
 # What looking costs
 
 
