@@ -202,6 +202,81 @@ def _send(arguments: dict[str, Any]) -> Words | None:
     return ["send", "--json", "--no-newline", *["--eof"] * eof, job_id, text]
 
 
+def _is_session(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 34 and value.startswith("session-")
+
+
+def _create_session(arguments: dict[str, Any]) -> Words | None:
+    given = dict(arguments)
+    command, args = given.pop("command", None), given.pop("args", [])
+    flags = {
+        "name": _value("--name"),
+        "cwd": _directory,
+        "environment": _pairs("--env"),
+        "shell": lambda value: [f"--shell={value}"] if value and type(value) is str else None,
+    }
+    words = _options(given.pop("options", {}), flags)
+    plain = isinstance(args, list) and all(type(each) is str for each in args)
+    if given or words is None or type(command) is not str or not command.strip() or not plain:
+        return None
+    if "args" in arguments:
+        return ["session", "new", "--json", *words, "--", command, *args]
+    return None if command.startswith("-") else ["session", "new", "--json", *words, command]
+
+
+def _in_session(
+    command: str, words_of_rest: Callable[[dict[str, Any]], Words | None]
+) -> Callable[[dict[str, Any]], Words | None]:
+    """A command about one session; what its other arguments are as words is given: options, --, words."""
+
+    def words(arguments: dict[str, Any]) -> Words | None:
+        rest = dict(arguments)
+        session_id = rest.pop("sessionId", None)
+        said = words_of_rest(rest) if _is_session(session_id) else None
+        if said is None:
+            return None
+        at = said.index("--") if "--" in said else len(said)
+        return ["session", command, "--json", *said[:at], session_id, *said[at + 1 :]]
+
+    return words
+
+
+def _type(rest: dict[str, Any]) -> Words | None:
+    text, enter = rest.pop("input", None), rest.pop("enter", False)
+    if rest or type(text) is not str or text.startswith("-") or type(enter) is not bool:
+        return None
+    return [*["--no-enter"] * (not enter), "--", text] if len(text) < 1000 else None
+
+
+def _press(rest: dict[str, Any]) -> Words | None:
+    key = rest.pop("key", None)
+    return ["--", key] if not rest and type(key) is str and key[:1] not in ("", "-") else None
+
+
+def _resize(rest: dict[str, Any]) -> Words | None:
+    size = [rest.pop("cols", None), rest.pop("rows", None)]
+    plain = not rest and all(type(each) is int and each >= 0 for each in size)
+    return ["--", *map(str, size)] if plain else None
+
+
+def _list_sessions(arguments: dict[str, Any]) -> Words | None:
+    closed = arguments.get("closed", True)
+    if set(arguments) - {"closed"} or type(closed) is not bool:
+        return None
+    return ["session", "ls", "--json", *["--all"] * closed]
+
+
+def _session_output(rest: dict[str, Any]) -> Words | None:
+    options = rest.pop("options", {})
+    flags = {
+        "tail": _value("--tail", int),
+        "grep": _value("--grep"),
+        "ignoreCase": _switch("--ignore-case"),
+        "raw": _switch("--raw"),
+    }
+    return None if rest else _options(options, flags)
+
+
 _COMMANDS: Mapping[str, Callable[[dict[str, Any]], Words | None]] = {
     "console_execute_async": _run,
     "console_get_job_status": _about_job("status", {}),
@@ -252,5 +327,15 @@ _COMMANDS: Mapping[str, Callable[[dict[str, Any]], Words | None]] = {
             ),
         },
         ["--all"],
+    ),
+    "console_create_session": _create_session,
+    "console_send_input": _in_session("send", _type),
+    "console_send_key": _in_session("key", _press),
+    "console_get_screen": _in_session("screen", lambda rest: None if rest else []),
+    "console_get_output": _in_session("logs", _session_output),
+    "console_list_sessions": _list_sessions,
+    "console_resize_session": _in_session("resize", _resize),
+    "console_stop_session": _in_session(
+        "stop", lambda rest: _options(rest, {"force": _switch("--force")})
     ),
 }
