@@ -1,14 +1,19 @@
 """`job daemon`: a daemon is started, ended, replaced and looked at, and its log is read."""
 
 import os
+import select
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from console_automation.frontends.cli import daemon_log
+from console_automation.frontends.cli.streams import Streams
 from tests.integration.conftest import Gate
 from tests.integration.job_command import Shell
 from tests.integration.servers import configure, end_everything
@@ -31,6 +36,13 @@ def ended(process: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[byte
             yield process
         finally:
             process.kill()
+
+
+def line_of(process: "subprocess.Popen[bytes]") -> bytes:
+    """The next line that it prints."""
+    assert process.stdout
+    assert select.select([process.stdout], [], [], PATIENCE)[0], "it prints nothing"
+    return process.stdout.readline()
 
 
 def pid_of(shell: Shell) -> int:
@@ -81,6 +93,21 @@ def test_a_daemon_that_dies_while_it_is_stopped_has_ended(shell: Shell, gate: Ga
     gate.open()
 
 
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_daemon_that_ends_before_it_answers_has_ended(shell: Shell, reads: bool) -> None:
+    (shell.home / "run").mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(shell.home / "run/daemon.sock"))
+        listening.listen()
+        with ended(shell.begun("daemon", "stop")) as stopping:
+            line, _ = listening.accept()
+            with line, line.makefile("rb") as asked:
+                asked.readline()
+                line.sendall(b'{"ok": true}\n')
+                assert not reads or b"stop" in asked.readline()
+            assert stopping.wait(PATIENCE) == 0
+
+
 def test_the_log_is_shown_with_its_older_part_or_its_last_lines(shell: Shell) -> None:
     (shell.home / "daemon.log.1").write_text("one\ntwo\n")
     (shell.home / "daemon.log").write_text("three\n\x1b[31mfour\x1b[0m\x07")
@@ -97,17 +124,16 @@ def test_a_log_that_is_not_there_is_said_to_be_missing(shell: Shell) -> None:
 
 def test_a_log_is_followed_from_before_its_beginning_and_over_rotations(shell: Shell) -> None:
     log, seen = shell.home / "daemon.log", []
-    with ended(shell.begun("daemon", "logs", "-f")) as process:
-        assert process.stdout
+    with ended(shell.begun("daemon", "logs", "-f", bufsize=0)) as process:
         for number in range(3):
             with log.open("a") as file:
                 print("first", number, file=file, flush=True)
-                seen.append(process.stdout.readline())
+                seen.append(line_of(process))
                 print("last", number, file=file)
             log.rename(f"{log}.1")
-            seen.append(process.stdout.readline())
+            seen.append(line_of(process))
         log.write_text("after\n")
-        seen.append(process.stdout.readline())
+        seen.append(line_of(process))
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130
     assert b"".join(seen).split(b"\n") == [
@@ -115,11 +141,31 @@ def test_a_log_is_followed_from_before_its_beginning_and_over_rotations(shell: S
     ]
 
 
+def test_what_comes_between_the_last_look_and_a_rotation_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    log.write_text("")
+    is_current = daemon_log._is_current
+
+    def rotating(path: str, open_one: BinaryIO | None) -> bool:
+        if log.stat().st_size:
+            raise KeyboardInterrupt
+        log.write_text("just before\n")
+        log.rename(f"{log}.1")
+        log.write_text("after\n")
+        return is_current(path, open_one)
+
+    monkeypatch.setattr(daemon_log, "_is_current", rotating)
+    with pytest.raises(KeyboardInterrupt):
+        daemon_log.follow(Streams(), str(log), log.open("rb"))
+    assert capsys.readouterr().out == "just before\nafter\n"
+
+
 def test_a_followed_log_begins_with_the_lines_asked_for(shell: Shell) -> None:
     (shell.home / "daemon.log").write_text("".join(f"{n}\n" for n in range(100)))
-    with ended(shell.begun("daemon", "logs", "-f", "--tail", "2")) as process:
-        assert process.stdout
-        assert [process.stdout.readline() for _ in range(2)] == [b"98\n", b"99\n"]
+    with ended(shell.begun("daemon", "logs", "-f", "--tail", "2", bufsize=0)) as process:
+        assert [line_of(process) for _ in range(2)] == [b"98\n", b"99\n"]
 
 
 @pytest.mark.parametrize("name", ["start", "stop", "restart", "status", "logs", "install"])

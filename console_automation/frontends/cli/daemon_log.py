@@ -29,17 +29,21 @@ def show(streams: "Streams", path: str, tail: int | None) -> "BinaryIO | None":
 
 def follow(streams: "Streams", path: str, log: "BinaryIO | None") -> None:
     """Print what is written into the log from now on, until Ctrl-C."""
-    while True:
-        new = log.read() if log else b""
-        if new:
-            _print(streams, new)
-        elif _is_current(path, log):
-            time.sleep(_LOOK_SECONDS)
-        else:
-            if log:
-                _print(streams, log.read())  # what came between that look and the rotation
-                log.close()
-            log = _opened(path)
+    try:
+        while True:
+            new = log.read() if log else b""
+            if new:
+                _print(streams, new)
+            elif _is_current(path, log):
+                time.sleep(_LOOK_SECONDS)
+            else:
+                if log:
+                    _print(streams, log.read())  # what came between that look and the rotation
+                    log.close()
+                log = _opened(path)
+    finally:
+        if log:
+            log.close()
 
 
 def _is_current(path: str, log: "BinaryIO | None") -> bool:

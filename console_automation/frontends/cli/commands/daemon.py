@@ -89,8 +89,8 @@ def _stop(given: "Namespace", client: "Client", streams: "Streams") -> int:
             launch.exchange(line, {"ask": "stop"})
             while line.recv(1):  # it hangs up when everything is closed
                 pass
-        except ConnectionError:
-            pass  # it has not waited to be asked
+        except (launch.DaemonUnavailable, ConnectionError):
+            pass  # it has ended before it could say so
     streams.line("the daemon has ended; running jobs go on, unless on_shutdown says otherwise")
     return outcome.DONE
 
