@@ -1,6 +1,6 @@
 """How a command ends: the exit codes, and what is said on the way out.
 
-the job's own   `wait`, and `run` and `retry` with --wait or --follow; 128 + n for signal n
+the job's own   `wait`, `attach`, `session exec`, and whatever has --wait or --follow; 128 + n for signal n
 0               done
 1               refused, or the job failed without a code of its own
 2               usage: an argument is wrong, or a name or prefix could be several jobs
