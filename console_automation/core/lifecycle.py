@@ -42,12 +42,12 @@ class Submitted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unblocked(Event):
-    """Every job it depends on has completed."""
+    """Every job it depends on has ended as it has to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DependencyFailed(Event):
-    """A job it depends on ended without completing."""
+    """A job it depends on did not end as it has to."""
 
     job_id: str
 
@@ -231,6 +231,11 @@ def verdict(exit: Exit) -> tuple[Phase, Reason | None]:
             return Phase.FAILED, Reason.SIGNAL
         case ended_by:
             return Phase.FAILED, Reason(ended_by.value)
+
+
+def is_met(spec: JobSpec, need: Job) -> bool:
+    """Whether a job that another depends on has ended as it has to, for that other to start."""
+    return need.is_terminal if spec.even_if_failed else need.phase is Phase.COMPLETED
 
 
 def _unblocked(job: Job, event: Unblocked) -> Outcome:

@@ -176,7 +176,7 @@ class JobManager:
             )
         needs = await self._needs(spec.depends_on)
         open_needs = [need.id for need in needs if not need.is_terminal]
-        failed = next((n for n in needs if n.is_terminal and not _is_met(spec, n)), None)
+        failed = next((n for n in needs if n.is_terminal and not lifecycle.is_met(spec, n)), None)
         self._refuse_taken_name(spec)
         at = self.clock.now()
         submitted = Submitted(at=at, blocked=bool(open_needs) or failed is not None)
@@ -350,7 +350,7 @@ class JobManager:
 
     def _tell_dependent(self, dependent: str, need: Job) -> None:
         job = self.ledger.active(dependent)
-        if job is not None and _is_met(job.spec, need):
+        if job is not None and lifecycle.is_met(job.spec, need):
             self._met(dependent, need.id)
         else:
             failed = DependencyFailed(at=self.clock.now(), job_id=need.id)
@@ -372,13 +372,8 @@ class JobManager:
             if current is None or current.phase is not Phase.BLOCKED:
                 return
             if need is None:
-                # Only what is over is ever forgotten, and had it failed then this job would have
-                # failed too, by a write before that.
+                # Only what is over is ever forgotten, and had it not been met then this job would
+                # have failed too, by a write before that.
                 self._met(job.id, need_id)
             elif need.is_terminal:
                 self._tell_dependent(job.id, need)
-
-
-def _is_met(spec: JobSpec, need: Job) -> bool:
-    """Whether a need that is over is as the job wants it."""
-    return spec.even_if_failed or need.phase is Phase.COMPLETED

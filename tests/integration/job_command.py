@@ -15,7 +15,9 @@ class Shell:
     """Runs `job` in a directory with an environment, and remembers both."""
 
     def __init__(self, home: Path, directory: Path, **environment: str | None) -> None:
-        changes = {"CONSOLE_AUTOMATION_HOME": str(home), "COLUMNS": None, **environment}
+        # The tests may run under make, whose variables would tell a make in a job that it is nested.
+        none = dict.fromkeys(("COLUMNS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"))
+        changes = {"CONSOLE_AUTOMATION_HOME": str(home), **none, **environment}
         self.home = home
         self.directory = directory
         self.environment = {**os.environ}

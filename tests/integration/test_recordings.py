@@ -148,10 +148,10 @@ def test_the_command_line_makes_no_file_for_a_session_nobody_knows(
     path = tmp_path / "cast"
     with serving(home):
         done = run(home, "record", "session-no", str(path))
-        assert done.returncode == 1 and not path.exists()
+        assert done.returncode == 3 and not path.exists()
         assert b"session-no" in done.stderr and b"Traceback" not in done.stderr
         full = run(home, "record", "session-no", "/no/such/directory/cast")
-        assert full.returncode == 1
+        assert full.returncode == 3
 
 
 def test_a_reader_who_leaves_in_the_middle_does_not_trouble_the_daemon(home: Path) -> None:

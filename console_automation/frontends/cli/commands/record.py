@@ -26,14 +26,14 @@ def configure(parser: "ArgumentParser") -> None:
 
 def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     """Write it."""
-    question = {"ask": "recording", "sessionId": given.session}
+    answers = client.stream({"ask": "recording", "sessionId": given.session})
+    answer = next(answers)
+    if "error" in answer:  # there is nothing to make a file for
+        raise Failure(answer["error"], outcome.OF_REFUSAL.get(answer["code"], outcome.REFUSED))
     file = open(given.file, "w", encoding="ascii") if given.file else sys.stdout  # noqa: SIM115
     try:
-        for answer in client.stream(question):
-            if "error" in answer:
-                raise Failure(
-                    answer["error"], outcome.OF_REFUSAL.get(answer["code"], outcome.REFUSED)
-                )
+        file.write(answer.get("line", ""))
+        for answer in answers:
             file.write(answer.get("line", ""))
     finally:
         if given.file:
