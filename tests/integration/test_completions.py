@@ -1,5 +1,6 @@
 """`job completions`: what Tab makes of a line, in the shells themselves."""
 
+import json
 import os
 import re
 import shutil
@@ -223,12 +224,16 @@ def test_jobs_of_other_projects_are_none(project: Shell, tmp_path: Path) -> None
     assert asked(elsewhere, "job", "stop", "") == []
 
 
-def test_open_sessions_are_candidates(project: Shell, server: Server) -> None:
-    session = server.call("console_create_session", command="sh")["sessionId"]
+def test_open_sessions_are_candidates_by_name_where_a_name_will_do(project: Shell) -> None:
+    opened = project.job("session", "new", "--json", "-n", "deck", "sh").stdout
+    session = json.loads(opened)["sessionId"]
     try:
+        assert asked(project, "job", "session", "exec", "de") == ["deck"]
+        assert asked(project, "job", "session", "exec", session[:12]) == [session]
+        assert {"deck", "server"} <= set(asked(project, "job", "attach", ""))
         assert session in asked(project, "job", "run", "--session", "")
     finally:
-        server.call("console_stop_session", sessionId=session)
+        project.job("session", "stop", "deck")
     assert session not in asked(project, "job", "run", "--session", "")
 
 
