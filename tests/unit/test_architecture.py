@@ -21,6 +21,7 @@ HEAVY = {
     "asyncio",
     "sqlite3",
     "dataclasses",
+    "shutil",
     "subprocess",
     "typing",
 }
@@ -187,5 +188,5 @@ def test_a_command_loads_only_what_it_needs(command: str) -> None:
         check=True,
         text=True,
     )
-    needed = {"doctor": {"sqlite3", "dataclasses", "typing"}}.get(command, set())
+    needed = {"doctor": {"sqlite3", "dataclasses", "shutil", "typing"}}.get(command, set())
     assert not (HEAVY - needed) & set(done.stdout.split())

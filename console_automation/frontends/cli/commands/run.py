@@ -14,7 +14,6 @@ Examples:
 """
 
 import os
-import shutil
 import sys
 
 from console_automation.frontends.cli import arguments, following, outcome
@@ -151,6 +150,8 @@ def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
 
 def _terminal() -> dict[str, int]:
     """Return the size of our own terminal, or of a usual one."""
+    import shutil
+
     size = shutil.get_terminal_size((120, 32))
     cols, rows = _MOST_CELLS
     return {"cols": max(2, min(size.columns, cols)), "rows": max(2, min(size.lines, rows))}
