@@ -24,7 +24,7 @@ _IN, _OUT = 0, 1
 _EVERY_SECONDS = 1.0
 _FRAME_LINES = 4  #: the figures, an empty line, the table's head, the keys
 _KEYS = "q quit   a {}"
-_QUIT = (b"q", b"Q", b"")
+_QUIT = (b"\x03", b"q", b"Q", b"")
 
 
 def show(board: "Board", streams: "Streams") -> None:
@@ -80,6 +80,7 @@ class _Keyboard:
         tty.setcbreak(_IN, termios.TCSADRAIN)
         settings = termios.tcgetattr(_IN)
         settings[6][termios.VSUSP] = b"\0"  # the shell would find the alternate screen
+        settings[6][termios.VINTR] = b"\0"  # a key like any other: it cannot come at a bad moment
         termios.tcsetattr(_IN, termios.TCSADRAIN, settings)
         return self
 
