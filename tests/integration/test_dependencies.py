@@ -1,14 +1,16 @@
 """Promise 9 for `dependsOn`: a job runs when all it depends on has completed, and fails when that
-cannot happen any more, whatever dies in between.
+cannot happen any more, whatever dies in between. With `evenIfFailed` it runs when all that is over.
 """
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from console_automation.errors import BadRequest
 from tests.integration.daemons import Daemon, killable
-from tests.processes import is_alive
+from tests.processes import is_alive, parent_of
 from tests.waiting import until_now
 
 
@@ -128,3 +130,83 @@ def test_a_completed_job_that_was_removed_stays_completed_for_those_that_depend_
         assert daemon.job(behind)["waitingFor"] == f"waits for {running}"
         daemon.gate.open()
         assert verdict(daemon, behind) == ("completed", None)
+
+
+EVEN_IF_FAILED = {"evenIfFailed": True}
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "while no daemon runs"])
+def test_what_does_not_mind_starts_when_all_are_over_however_they_ended(
+    home: Path, seen: bool
+) -> None:
+    with killable(home) as daemon:
+        note = f">> {home}/order"
+        fails = daemon.submit(f"{daemon.gate.wait}; echo failed {note}; exit 3")
+        completes = daemon.submit(f"{daemon.gate.wait}; echo completed {note}")
+        needs = [fails, completes, daemon.submit("exit 0", dependsOn=[fails])]
+        minds = daemon.submit(f"echo ran {note}", dependsOn=needs)
+        after = daemon.submit(f"echo after {note}", dependsOn=needs, **EVEN_IF_FAILED)
+        last = daemon.submit("exit 0", dependsOn=[minds, after], **EVEN_IF_FAILED)
+        assert daemon.job(after)["waitingFor"] == f"waits for {', '.join(sorted(needs))}"
+        if seen:
+            daemon.restart()
+            assert daemon.job(after)["status"] == "pending"
+            daemon.gate.open()
+        else:
+            end_unseen(daemon, fails, completes)
+        assert verdict(daemon, after) == verdict(daemon, last) == ("completed", None)
+        assert verdict(daemon, minds) == ("failed", "dependency")
+        *before, end = (home / "order").read_text().split()
+        assert (sorted(before), end) == (["completed", "failed"], "after")
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_what_does_not_mind_starts_after_cancelled_and_lost_jobs_too(
+    home: Path, restart: bool
+) -> None:
+    with killable(home, max_concurrent_jobs=2) as daemon:
+        running, lost = daemon.submit("sleep 1000"), daemon.submit("sleep 1000")
+        waiting = daemon.submit("exit 0", name="waiting")
+        pid = daemon.running(lost)["pid"]
+        needs = [running, lost, waiting]
+        behind = daemon.submit("exit 0", dependsOn=needs, **EVEN_IF_FAILED)
+        for need in (waiting, running):
+            daemon.cancel(need)
+        os.kill(parent_of(pid), signal.SIGKILL)
+        if restart:
+            daemon.restart()
+        assert verdict(daemon, lost) == ("interrupted", "lost")
+        assert verdict(daemon, behind) == ("completed", None)
+
+
+def test_what_does_not_mind_starts_at_once_when_all_are_over_already(home: Path) -> None:
+    with killable(home) as daemon:
+        failed = daemon.submit("exit 1")
+        assert verdict(daemon, failed) == ("failed", "exit_code")
+        late = daemon.submit("exit 0", dependsOn=[failed], **EVEN_IF_FAILED)
+        assert verdict(daemon, late) == ("completed", None)
+        with pytest.raises(BadRequest, match="There is no job 'job-nowhere'"):
+            daemon.submit("exit 0", dependsOn=["job-nowhere"], **EVEN_IF_FAILED)
+
+
+def test_a_failed_job_that_was_removed_is_over_for_those_that_do_not_mind(home: Path) -> None:
+    with killable(home) as daemon:
+        failed, running = daemon.submit("exit 1"), daemon.submit(daemon.gate.wait)
+        daemon.over(failed)
+        behind = daemon.submit("exit 0", dependsOn=[failed, running], **EVEN_IF_FAILED)
+        assert daemon.clean_up() == 1
+        daemon.restart()
+        assert daemon.job(behind)["waitingFor"] == f"waits for {running}"
+        daemon.gate.open()
+        assert verdict(daemon, behind) == ("completed", None)
+
+
+def test_what_does_not_mind_can_be_cancelled_while_it_waits(home: Path) -> None:
+    with killable(home) as daemon:
+        first = daemon.submit(f"{daemon.gate.wait}; exit 1")
+        second = daemon.submit(f"touch {home}/ran", dependsOn=[first], **EVEN_IF_FAILED)
+        daemon.cancel(second)
+        daemon.gate.open()
+        assert verdict(daemon, first) == ("failed", "exit_code")
+        assert verdict(daemon, second) == ("cancelled", "cancelled")
+        assert not (home / "ran").exists()

@@ -21,6 +21,7 @@ from console_automation.core.job import (
     OutputCounts,
     Phase,
     Reason,
+    TerminalSize,
     Usage,
 )
 from console_automation.core.retry import RetryPolicy
@@ -51,6 +52,8 @@ COMMANDS = st.builds(
     output_limit=COUNTS,
     on_output_limit=st.sampled_from(OnOutputLimit),
     leftovers=st.sampled_from(Leftovers),
+    terminal=st.none() | st.builds(TerminalSize, cols=COUNTS, rows=COUNTS),
+    hang_up=st.booleans(),
 )
 RETRIES = st.builds(
     RetryPolicy,
@@ -71,6 +74,7 @@ SPECS = st.builds(
     tags=MAPS,
     retry=RETRIES,
     depends_on=st.lists(TEXTS, max_size=3).map(tuple),
+    even_if_failed=st.booleans(),
     idempotency_key=MAYBE,
     fingerprint=TEXTS,
     retry_of=MAYBE,
@@ -158,6 +162,13 @@ def test_a_field_that_an_older_version_did_not_write_has_its_default() -> None:
     plain = codec.command_to_plain(command(grace=1.0, keep_stdin=True))
     del plain["grace"], plain["keep_stdin"]
     assert codec.command_from_plain(plain) == command(grace=5.0, keep_stdin=False)
+
+
+def test_a_terminal_that_an_older_version_wrote_is_hung_up() -> None:
+    size = TerminalSize(cols=80, rows=24)
+    plain = codec.command_to_plain(command(terminal=size))
+    del plain["hang_up"]
+    assert codec.command_from_plain(plain) == command(terminal=size, hang_up=True)
 
 
 @pytest.mark.parametrize("word", ["on_output_limit", "leftovers"])

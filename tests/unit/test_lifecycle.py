@@ -29,6 +29,7 @@ from console_automation.core.lifecycle import (
     Unblocked,
     WakeAt,
     advance,
+    is_met,
     submit,
 )
 from console_automation.core.retry import RetryPolicy
@@ -149,6 +150,13 @@ def test_a_failed_dependency_fails_the_job_and_names_it() -> None:
     over, _ = advance(job(phase=Phase.BLOCKED), DependencyFailed(at=1, job_id="job-0"))
     assert (over.status, over.reason) == (Status.FAILED, Reason.DEPENDENCY)
     assert "job-0" in (over.error or "")
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_need_is_met_when_it_has_completed_or_if_that_is_wanted_is_over(phase: Phase) -> None:
+    need = job(phase=phase)
+    assert is_met(spec(), need) == (phase is Phase.COMPLETED)
+    assert is_met(spec(even_if_failed=True), need) == (phase in TERMINAL)
 
 
 def test_late_news_about_an_older_run_changes_nothing() -> None:

@@ -69,12 +69,14 @@ def tell(client: Client, gate: Gate) -> None:
     assert _verdict(client.over(retried)) == ("failed", 3, 2)
     client.insist(client.caller.running, long)
     until_now(lambda: client.runs_of("long"), "what the command does first")
+    after = client.submit("after", "echo out", dependsOn=[second, long], evenIfFailed=True)
     gate.open()
     assert _verdict(client.over(first)) == ("completed", 0, 1)
     assert _verdict(client.over(second)) == ("failed", 42, 1)
     client.cancel(long)
     assert _verdict(client.over(long)) == ("cancelled", None, 1)
-    for job_id in (first, second, retried):
+    assert _verdict(client.over(after)) == ("completed", 0, 1)
+    for job_id in (first, second, retried, after):
         assert client.insist(client.caller.output, job_id) == "out\n"
     _check_runs(client)
     assert client.insist(client.caller.metrics)["totalJobs"] == len(client.acknowledged)
@@ -88,7 +90,7 @@ def _verdict(job: dict[str, Any]) -> tuple[str, int | None, int]:
 
 def _check_runs(client: Client) -> None:
     """No run began twice, and none beyond the attempts that are on record."""
-    for key, attempts in {"first": 1, "second": 1, "retried": 2, "long": 1}.items():
+    for key, attempts in {"first": 1, "second": 1, "retried": 2, "long": 1, "after": 1}.items():
         begun = client.runs_of(key)
         assert len(begun) == begun.total() == attempts, (key, begun)
 
