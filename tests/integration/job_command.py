@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.integration.command_line import JOB
+from tests.integration.live_shell import hear_signals
 from tests.waiting import PATIENCE, until_now
 
 
@@ -46,10 +49,21 @@ class Shell:
         out, err = (each.decode("utf-8", "surrogateescape") for each in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
-    def begun(self, *words: str, **options: Any) -> "subprocess.Popen[bytes]":
-        """Start a command and leave it alone."""
+    @contextmanager
+    def begun(self, *words: str, **options: Any) -> "Iterator[subprocess.Popen[bytes]]":
+        """Start a command and leave it alone, until the context is left."""
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        return subprocess.Popen([*JOB, *words], cwd=self.directory, env=self.environment, **options)
+        with subprocess.Popen(
+            [*JOB, *words],
+            cwd=self.directory,
+            env=self.environment,
+            preexec_fn=hear_signals,  # noqa: PLW1509 - there are no threads here
+            **options,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def run(self, *words: str) -> str:
         """Start a job and return its id."""

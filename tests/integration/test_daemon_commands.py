@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,16 +25,6 @@ def shell(home: Path, tmp_path: Path) -> Iterator[Shell]:
     configure(home)
     yield Shell(home, tmp_path, XDG_CONFIG_HOME=str(tmp_path / "config"))
     end_everything(home)
-
-
-@contextmanager
-def ended(process: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that does not outlive the test."""
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def line_of(process: "subprocess.Popen[bytes]") -> bytes:
@@ -86,7 +75,7 @@ def test_a_daemon_that_dies_while_it_is_stopped_has_ended(shell: Shell, gate: Ga
     shell.job("daemon", "restart")
     shell.running(shell.run(gate.wait))
     pid = pid_of(shell)
-    with ended(shell.begun("daemon", "stop")) as stopping:
+    with shell.begun("daemon", "stop") as stopping:
         until_now(lambda: "ending" in (shell.home / "daemon.log").read_text(), "the end")
         os.kill(pid, signal.SIGKILL)
         assert stopping.wait(PATIENCE) == 0
@@ -99,7 +88,7 @@ def test_a_daemon_that_ends_before_it_answers_has_ended(shell: Shell, reads: boo
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(shell.home / "run/daemon.sock"))
         listening.listen()
-        with ended(shell.begun("daemon", "stop")) as stopping:
+        with shell.begun("daemon", "stop") as stopping:
             line, _ = listening.accept()
             with line, line.makefile("rb") as asked:
                 asked.readline()
@@ -124,7 +113,7 @@ def test_a_log_that_is_not_there_is_said_to_be_missing(shell: Shell) -> None:
 
 def test_a_log_is_followed_from_before_its_beginning_and_over_rotations(shell: Shell) -> None:
     log, seen = shell.home / "daemon.log", []
-    with ended(shell.begun("daemon", "logs", "-f", bufsize=0)) as process:
+    with shell.begun("daemon", "logs", "-f", bufsize=0) as process:
         for number in range(3):
             with log.open("a") as file:
                 print("first", number, file=file, flush=True)
@@ -164,7 +153,7 @@ def test_what_comes_between_the_last_look_and_a_rotation_is_shown(
 
 def test_a_followed_log_begins_with_the_lines_asked_for(shell: Shell) -> None:
     (shell.home / "daemon.log").write_text("".join(f"{n}\n" for n in range(100)))
-    with ended(shell.begun("daemon", "logs", "-f", "--tail", "2", bufsize=0)) as process:
+    with shell.begun("daemon", "logs", "-f", "--tail", "2", bufsize=0) as process:
         assert [line_of(process) for _ in range(2)] == [b"98\n", b"99\n"]
 
 
