@@ -26,12 +26,14 @@ class Console:
         *args: str,
         directory: Path,
         environment: Mapping[str, str] | None = None,
+        size: tuple[int, int] = (COLS, ROWS),
     ) -> None:
+        cols, rows = size
         names = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PS1": "$ "}
         self.child = pexpect.spawn(
             program,
             list(args),
-            dimensions=(ROWS, COLS),
+            dimensions=(rows, cols),
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(directory),
@@ -42,7 +44,7 @@ class Console:
             preexec_fn=hear_signals,
         )
         self.child.delaybeforesend = None
-        self.screen = TerminalScreen(COLS, ROWS)
+        self.screen = TerminalScreen(cols, rows)
         self.modes = TerminalModes()
         self.printed = b""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Gate
+from tests.integration.daemons import killable
 from tests.integration.job_command import Shell
 from tests.integration.servers import Server
 from tests.integration.test_job_logs import ATTACK
@@ -111,8 +112,21 @@ def test_top_gives_the_terminal_back_however_it_ends(
             window.type(how)
             assert window.ended() == 0
         else:
-            window.kill(how)
+            window.child.kill(how)
             assert window.ended() == 128 + how
+
+
+def test_top_goes_on_with_the_next_daemon(home: Path, tmp_path: Path) -> None:
+    with killable(home) as daemon:
+        shell = Shell(home, tmp_path)
+        with Window(shell, "top") as window:
+            shell.run("-n", "before", "true")
+            window.until("before", "completed")
+            daemon.restart()
+            shell.run("-n", "after", "true")
+            window.until("before", "after", "q quit")
+            window.type("q")
+            assert window.ended() == 0
 
 
 def test_top_is_printed_once_where_nobody_watches(shell: Shell) -> None:
