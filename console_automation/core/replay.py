@@ -20,6 +20,8 @@ _CANCEL = b"\x18"  #: ends what was begun, so that nothing is joined where somet
 _SCROLLBACK = 3  #: to be erased: that of the one who watches holds other things too
 _KEPT_TITLES = (22, 23)  #: of what a window can be told, this changes nothing but the title
 
+_BEGUN = re.compile(rb"\x1b(?:\[[0-?]*)?\Z")
+_LONGEST_BEGUN = 64  #: bytes; what is longer is no question
 #: Answered by whoever holds the terminal (`shim/wiring.py`); and what would have keys sent as no
 #: program is told that they can be, and hide the key that detaches.
 _ANSWERED = re.compile(rb"\x1b\[(?:0?c|5n|[<=>?][0-9;:]*u|[>?][0-9;]*m)")
@@ -41,6 +43,10 @@ def _draws(found: re.Match[bytes]) -> bool:
     return name in _DRAWING and not (name in ("J", "?J") and given[0] == _SCROLLBACK)
 
 
-def passing(output: bytes) -> bytes:
-    """Return what of a piece of output, as it is printed, goes to a terminal that is attached."""
-    return _ANSWERED.sub(b"", output) if b"\x1b[" in output else output
+def passing(output: bytes) -> tuple[bytes, bytes]:
+    """Return what of a piece of output, as it is printed, goes to a terminal that is attached; and the
+    beginning of a sequence at its end, which belongs before the next piece."""
+    begun = _BEGUN.search(output, max(0, len(output) - _LONGEST_BEGUN))
+    end = begun.start() if begun else len(output)
+    whole = output[:end]
+    return _ANSWERED.sub(b"", whole) if b"\x1b[" in whole else whole, output[end:]

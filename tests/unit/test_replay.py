@@ -79,9 +79,23 @@ def test_the_screen_is_the_same_without_what_does_not_draw(output: bytes) -> Non
     [b"\x1b[c", b"\x1b[0c", b"\x1b[5n", b"\x1b[?u", b"\x1b[>1u", b"\x1b[<u", b"\x1b[>4;1m"],
 )
 def test_what_is_answered_already_is_not_asked_of_the_terminal(question: bytes) -> None:
-    assert passing(b"before" + question + b"after") == b"beforeafter"
+    printed = b"before" + question + b"after"
+    assert passing(printed) == (b"beforeafter", b"")
+    for cut in range(len(printed)):
+        first, begun = passing(printed[:cut])
+        assert (first + passing(begun + printed[cut:])[0]) == b"beforeafter"
 
 
 @pytest.mark.parametrize("output", [*DRAWS, b"\x07", b"\x1b[6n", b"\x1b[>c", b"\x1b]52;c;aGk=\x07"])
 def test_all_else_is_passed_on_as_it_is(output: bytes) -> None:
-    assert passing(output) == output
+    assert passing(output) == (output, b"")
+    pieces, begun = [], b""
+    for byte in output:
+        piece, begun = passing(begun + bytes([byte]))
+        pieces.append(piece)
+    assert b"".join(pieces) + begun == output
+
+
+def test_what_never_ends_is_not_held_back_for_ever() -> None:
+    assert passing(b"\x1b[" + b"1" * 1000) == (b"\x1b[" + b"1" * 1000, b"")
+    assert passing(b"\x1b]52;c;" + b"a" * 9000) == (b"\x1b]52;c;" + b"a" * 9000, b"")

@@ -29,6 +29,7 @@ class OwnTerminal:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._modes = TerminalModes()
+        self._begun = b""  #: a sequence whose end has not come yet
         self._begins_line = True
         self._is_lent = False
         self._settings: list[Any] = []
@@ -73,11 +74,12 @@ class OwnTerminal:
                 fresh = self._modes.undo() + b"\r\n" * self.size[1] + _HOME
                 self._put(fresh)
                 self._modes = TerminalModes()
+        self._begun = b""
         self.show(screen)
 
     def show(self, output: bytes) -> None:
         """Print a piece of output. Raises OSError when the terminal was hung up."""
-        output = passing(output)
+        output, self._begun = passing(self._begun + output)
         for at in range(0, len(output), _PIECE):
             piece = output[at : at + _PIECE]
             with self._lock:
