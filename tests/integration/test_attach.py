@@ -128,6 +128,7 @@ def test_a_shell_is_shown_as_it_is_and_goes_on_after_detaching(
     person.type(DETACH)
     shown = person.back()
     assert f"job attach {session.id}" in shown
+    assert person.printed.count(b"\x1b[31mred") == 1
     assert session.run("echo $x")["output"].strip() == "kept"
 
 
@@ -398,10 +399,10 @@ def test_what_is_printed_while_there_is_no_daemon_is_shown_once(
         until_now(done.exists, "the output")
     until_now(daemon.dial, "the next daemon")
     person.until("n5000\nin>")
-    numbers = re.findall(rb"n(\d+)\r\n", person.printed)
-    assert numbers == [str(number).encode() for number in range(1, 5001)]
     person.type(DETACH)
     person.back()
+    numbers = re.findall(rb"n(\d+)\r\n", person.printed)
+    assert numbers == [str(number).encode() for number in range(1, 5001)]
 
 
 def test_one_can_detach_while_there_is_no_daemon(
