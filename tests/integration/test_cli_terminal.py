@@ -88,10 +88,12 @@ def test_top_shows_all_projects_and_this_one_again(shell: Shell, tmp_path: Path)
 
 
 def test_top_fits_its_window(shell: Shell) -> None:
-    for number in range(9):
-        shell.run("-n", f"n{number}-is-a-name-of-some-length", f"true {'long ' * 30}")
-    with Window(shell, "top", cols=60, rows=15) as window:
-        window.until("COMMAND", "n8-is")
+    names = [f"n{number}-is-a-name-of-some-length" for number in range(9)]
+    shell.job("wait", *(shell.run("-n", name, f"true {'long ' * 30}") for name in names))
+    told = Shell(shell.home, shell.directory, COLUMNS="80", LINES="24")  # by a shell, long ago
+    with Window(told, "top", cols=60, rows=15) as window:
+        rows_of_jobs = window.until("COMMAND", "n8-is").lines[3:12]
+        assert all("  completed  " in row and "true" in row for row in rows_of_jobs)
         for cols, rows in ((60, 15), (40, 7), (100, 30)):
             window.resize(cols, rows)
 
