@@ -52,7 +52,7 @@ class MemoryHost:
     def _run(self, run_id: str) -> None:
         command, before = self._live[run_id]
         word, _, rest = command.argv[-1].partition(" ")
-        self._observer.run_started(run_id, pid=len(self.begun), at=1.0)
+        self._tell_start(run_id)
         if word == "exit":
             self.finish(run_id, code=int(rest))
         elif word == "echo":
@@ -60,6 +60,10 @@ class MemoryHost:
             printed = before.bytes + len(rest) + 1
             counts = OutputCounts(bytes=printed, dropped_bytes=before.bytes, last_sequence=last)
             self.finish(run_id, code=0, output=counts)
+
+    def _tell_start(self, run_id: str) -> None:
+        if run_id in self._live:
+            self._observer.run_started(run_id, pid=self.begun.index(run_id) + 1, at=1.0)
 
     def finish(
         self,
@@ -95,12 +99,13 @@ class MemoryHost:
 
     def adopt(self, run_id: str) -> None:
         """Take up a live run of this very object, or tell what is left of it; fence off any other."""
+        loop = asyncio.get_running_loop()
         if run_id in self._live:
+            loop.call_soon(self._tell_start, run_id)
             return
         if run_id not in self._over:
             self.begun.append(run_id)
             self._over[run_id] = RunFacts(hold=Hold.FENCED)
-        loop = asyncio.get_running_loop()
         loop.call_soon(self._observer.run_found, run_id, self._over[run_id])
 
     def stop(self, run_id: str, *, signal: int, grace: float) -> None:

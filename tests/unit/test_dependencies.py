@@ -31,6 +31,13 @@ ENDED = {
     "is lost": Status.INTERRUPTED,
 }
 
+#: What a job is in when nothing is under way any more.
+PHASES = {
+    Status.PENDING: Phase.BLOCKED,
+    Status.RUNNING: Phase.RUNNING,
+    **{status: Phase(status.value) for status in ENDED.values()},
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -144,9 +151,10 @@ class World:
 
     async def _is_as_expected(self) -> bool:
         for job_id in self.jobs.keys() - self.forgotten:
-            job, wanted = await self.manager.ledger.get(job_id), self.expected(job_id)
-            is_so = job.phase is Phase.BLOCKED if wanted is Status.PENDING else job.status is wanted
-            if not is_so or self.manager.ledger.is_saving(job_id):
+            job = await self.manager.ledger.get(job_id)
+            if job.phase is not PHASES[self.expected(job_id)]:
+                return False
+            if self.manager.ledger.is_saving(job_id):
                 return False
         return True
 
