@@ -448,11 +448,12 @@ def test_a_job_on_a_terminal_is_attached_to_like_a_session(
 
 def test_a_job_that_waits_is_shown_as_soon_as_it_runs(person: Person, daemon: Daemon) -> None:
     first = daemon.submit(daemon.gate.wait)
-    daemon.submit("echo begun; cat", terminal={}, dependsOn=[first], name="second")
+    command = "read -r line; echo begun with $line; cat"
+    daemon.submit(command, terminal={}, dependsOn=[first], name="second")
     person.job("attach", "second")
     person.type("typed early\r")
     daemon.gate.open()
-    person.until("begun", "typed early\ntyped early")
+    person.until("begun with typed early")
     person.type("\x04")
     person.back(0)
 
