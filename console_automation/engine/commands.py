@@ -141,12 +141,13 @@ def _check_size(argv: Sequence[str], environment: Mapping[str, str]) -> None:
     characters = sum(map(len, (*argv, *environment, *environment.values())))
     if characters * 4 < _LONGEST_ARGUMENT // 2:
         return  # far from any limit, in whatever encoding
-    sizes = [len(os.fsencode(argument)) + 1 for argument in argv]
-    sizes += [len(os.fsencode(f"{name}={value}")) + 1 for name, value in environment.items()]
-    if max(sizes) > _LONGEST_ARGUMENT or sum(sizes) > _LONGEST_ARGV:
+    words = [len(os.fsencode(argument)) + 1 for argument in argv]
+    pairs = [len(os.fsencode(f"{name}={value}")) + 1 for name, value in environment.items()]
+    if max(words + pairs) > _LONGEST_ARGUMENT or sum(words + pairs) > _LONGEST_ARGV:
         raise BadRequest(
-            f"The command is too long for the system ({sum(sizes)} bytes; one argument may have"
-            f" {_LONGEST_ARGUMENT}). Write it to a file and run that, or pass it as options.stdin.",
+            f"The command is too long for the system ({sum(words)} bytes, and {sum(pairs)} of its"
+            f" environment; {_LONGEST_ARGV} may be in all, {_LONGEST_ARGUMENT} in one word or variable)."
+            " Write it to a file and run that, or pass it as options.stdin; leave out variables.",
             field="command",
         )
 
