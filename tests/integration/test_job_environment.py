@@ -124,10 +124,10 @@ def test_so_does_the_command_line_if_that_is_wanted(home: Path, tmp_path: Path) 
         found = environment_of(shell)
         assert {name for name in found if "MY_" in name} == {"MY_OWN", "MY_"}
         assert "PATH" in found and "HOME" not in found
-        # To pass on everything is no privilege of the command line, nor are the daemon's own marks.
-        given = {"API_KEY": "k", "CONSOLE_AUTOMATION_RUN": "of another"}
+        # What a setting says of AI clients holds in the same way, and so does what stays behind.
+        given = {"API_KEY": "k", "CONSOLE_AUTOMATION_LOGIN": "of another"}
         assert (other := through_hello(home, "api", given))["API_KEY"] == "k"
-        assert other["CONSOLE_AUTOMATION_RUN"] != "of another"
+        assert "CONSOLE_AUTOMATION_LOGIN" not in other
 
 
 def test_an_environment_beyond_the_systems_limits_is_refused_and_said_to_be_it(
