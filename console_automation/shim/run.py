@@ -206,16 +206,9 @@ class Run:
         self._keep_deadlines()
 
     def _read(self, fd: int) -> None:
-        try:
-            data = os.read(fd, READ_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""  # a terminal that has hung up says so by an error
+        stream = self.streams[fd]
+        data = self._received(fd)
         if not data:
-            self.poll.unregister(fd)
-            del self.streams[fd]
-            os.close(fd)
             return
         if len(data) == 65536 and hasattr(fcntl, "F_SETPIPE_SZ"):
             # A full pipe of the usual size: this is a flood, let it come in bigger pieces. The
@@ -224,9 +217,23 @@ class Run:
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
             except OSError:
                 pass
-        self.capture.take(self.streams[fd], data, time.time())
+        self.capture.take(stream, data, time.time())
         if reply := self.wiring.answer(data):
             self.stdin.answer(reply)
+
+    def _received(self, fd: int) -> bytes:
+        """Return what was printed, maybe nothing; at its end the stream is closed."""
+        try:
+            data = os.read(fd, READ_SIZE)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""  # a terminal that has hung up says so by an error
+        if not data:
+            self.poll.unregister(fd)
+            del self.streams[fd]
+            os.close(fd)
+        return data
 
     def _account_for_output(self, before: int) -> None:
         capture = self.capture
@@ -383,6 +390,4 @@ class Run:
         self.blank = None
         while self.streams:
             for fd in select.select(list(self.streams), [], [])[0]:
-                if not os.read(fd, READ_SIZE):
-                    del self.streams[fd]
-                    os.close(fd)
+                self._received(fd)

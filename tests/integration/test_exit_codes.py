@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tests.waiting import PATIENCE, until, until_now
 
 WAIT_MS = PATIENCE * 1000
 CODES = (0, 1, 2, 42, 126, 127, 128, 137, 139, 143, 255)
+#: Pipes and a terminal.
+WIRINGS: tuple[dict[str, Any], ...] = ({}, {"terminal": {}})
 SIGNALS = ("TERM", "KILL", "SEGV", "ABRT", "HUP", "INT", "PIPE")
 
 
@@ -25,11 +28,14 @@ async def end_of(app: App, job_id: str) -> dict[str, Any]:
     return job
 
 
-async def ends(app: App, commands: Mapping[Any, list[str]]) -> dict[Any, tuple[Any, ...]]:
+async def ends(
+    app: App, commands: Mapping[Any, list[str]], **options: Any
+) -> dict[Any, tuple[Any, ...]]:
     """Run programs with arguments and return status, reason, code and signal of each."""
 
     async def end(name: Any, command: list[str]) -> tuple[Any, tuple[Any, ...]]:
-        job = await end_of(app, await app.start_background_job(command[0], command[1:]))
+        job_id = await app.start_background_job(command[0], command[1:], **options)
+        job = await end_of(app, job_id)
         return name, (job["status"], job.get("reason"), job["exitCode"], job.get("signal"))
 
     return dict(await asyncio.gather(*(end(*each) for each in commands.items())))
@@ -39,8 +45,9 @@ def expected(code: int) -> tuple[Any, ...]:
     return ("completed", None, 0, None) if code == 0 else ("failed", "exit_code", code, None)
 
 
-async def test_every_exit_code_is_the_commands_own(app: App) -> None:
-    found = await ends(app, {code: ["sh", "-c", f"exit {code}"] for code in CODES})
+@pytest.mark.parametrize("wiring", WIRINGS)
+async def test_every_exit_code_is_the_commands_own(app: App, wiring: dict[str, Any]) -> None:
+    found = await ends(app, {code: ["sh", "-c", f"exit {code}"] for code in CODES}, **wiring)
     assert found == {code: expected(code) for code in CODES}
 
 
@@ -51,10 +58,13 @@ async def test_every_exit_code_of_a_shell_line_too(app: App) -> None:
     assert all("signal" not in job for job in found.values())
 
 
-async def test_a_signal_is_told_apart_from_the_code_that_shells_make_of_it(app: App) -> None:
-    found = await ends(app, {name: ["sh", "-c", f"kill -{name} $$"] for name in SIGNALS})
+@pytest.mark.parametrize("wiring", WIRINGS)
+async def test_a_signal_is_told_apart_from_the_code_that_shells_make_of_it(
+    app: App, wiring: dict[str, Any]
+) -> None:
+    found = await ends(app, {name: ["sh", "-c", f"kill -{name} $$"] for name in SIGNALS}, **wiring)
     assert found == {name: ("failed", "signal", None, f"SIG{name}") for name in SIGNALS}
-    by_shell = await ends(app, {9: ["sh", "-c", "sh -c 'kill -KILL $$'; exit $?"]})
+    by_shell = await ends(app, {9: ["sh", "-c", "sh -c 'kill -KILL $$'; exit $?"]}, **wiring)
     assert by_shell == {9: ("failed", "exit_code", 137, None)}
 
 
@@ -149,14 +159,15 @@ async def found_afterwards(
     async with open_app(home, settings) as app:
         found = {name: await end_of(app, job_id) for name, job_id in jobs.items()}
         outputs = {
-            name: await app.get_background_job_output(job_id) for name, job_id in jobs.items()
+            name: await app.get_background_job_output(job_id, raw=True)
+            for name, job_id in jobs.items()
         }
     return {
         name: (
             job["status"],
             job["exitCode"],
             job.get("signal"),
-            "".join(chunk["content"] for chunk in outputs[name]["output"]),
+            b"".join(b64decode(chunk["content"]) for chunk in outputs[name]["output"]).decode(),
         )
         for name, job in found.items()
     }
@@ -166,28 +177,30 @@ async def has_begun(app: App, job_id: str) -> bool:
     return "startedAt" in await app.get_background_job_status(job_id)
 
 
+@pytest.mark.parametrize(("wiring", "end"), [({}, "\n"), ({"terminal": {}}, "\r\n")])
 async def test_codes_signals_and_output_survive_that_nobody_listens(
-    home: Path, settings: Settings
+    home: Path, settings: Settings, wiring: dict[str, Any], end: str
 ) -> None:
     commands = {str(code): [f"echo {code}; exit {code}"] for code in (0, 42, 137)}
     commands |= {name: [f"echo {name}; kill -{name} $$"] for name in ("TERM", "SEGV")}
-    found = await found_afterwards(home, settings, commands)
+    found = await found_afterwards(home, settings, commands, **wiring)
     assert found == {
-        "0": ("completed", 0, None, "0\n"),
-        "42": ("failed", 42, None, "42\n"),
-        "137": ("failed", 137, None, "137\n"),
-        "TERM": ("failed", None, "SIGTERM", "TERM\n"),
-        "SEGV": ("failed", None, "SIGSEGV", "SEGV\n"),
+        "0": ("completed", 0, None, f"0{end}"),
+        "42": ("failed", 42, None, f"42{end}"),
+        "137": ("failed", 137, None, f"137{end}"),
+        "TERM": ("failed", None, "SIGTERM", f"TERM{end}"),
+        "SEGV": ("failed", None, "SIGSEGV", f"SEGV{end}"),
     }
 
 
+@pytest.mark.parametrize("wiring", WIRINGS)
 @pytest.mark.parametrize(("option", "reason"), [("timeout", "timeout"), ("idle_timeout",) * 2])
 async def test_a_deadline_holds_while_the_daemon_is_down(
-    home: Path, settings: Settings, option: str, reason: str
+    home: Path, settings: Settings, option: str, reason: str, wiring: dict[str, Any]
 ) -> None:
     """Promise 9: the shim keeps it."""
     async with open_app(home, settings) as app:
-        limits = {option: 700}
+        limits = {option: 700, **wiring}
         job_id = await app.start_background_job("sh", ["-c", "echo on; sleep 1000"], **limits)
         await until(lambda: has_begun(app, job_id))
     until_now(lambda: has_exit_record(home, job_id))

@@ -26,6 +26,7 @@ from tests.waiting import PATIENCE, until
 
 WAIT_MS = PATIENCE * 1000
 DEADLINE_MS = 1000
+TERMINAL: dict[str, Any] = {"terminal": {}}
 
 #: Shell lines by shape, with the number of processes that come to bear the mark.
 IN_THE_GROUP = {
@@ -135,6 +136,8 @@ WAYS: dict[str, tuple[dict[str, Any], Callable[[Zoo], Awaitable[None]], tuple[st
     "stopping the daemon": ({}, stop_the_daemon, ("cancelled", "cancelled")),
     "timeout": ({"timeout": DEADLINE_MS}, wait, ("failed", "timeout")),
     "idle timeout": ({"idle_timeout": DEADLINE_MS}, wait, ("failed", "idle_timeout")),
+    "cancel, on a terminal": (TERMINAL, cancel, ("cancelled", "cancelled")),
+    "timeout, on a terminal": ({"timeout": DEADLINE_MS, **TERMINAL}, wait, ("failed", "timeout")),
 }
 
 

@@ -114,6 +114,34 @@ async def test_a_cancelled_job_leaves_nothing_whatever_the_option_says(app: App)
     assert (job["status"], "leftovers" in job, bearing(mark)) == ("cancelled", False, [])
 
 
+async def test_on_a_terminal_it_is_the_same_for_those_that_have_left_it(app: App) -> None:
+    mark = new_mark()
+    left = f"(setsid sleep {mark} <&- >&- 2>&- & {BEGUN}); exit 3"
+    job = await run(app, left, terminal={})
+    assert (job["status"], job["exitCode"]) == ("failed", 3)
+    assert [(each["command"], each["ended"]) for each in job["leftovers"]] == [
+        (f"sleep {mark}", True)
+    ]
+    assert bearing(mark) == []
+
+
+async def test_on_a_terminal_the_others_are_hung_up(app: App) -> None:
+    mark = new_mark()
+    job = await run(app, f"sleep {mark} & {BEGUN}; exit 3", terminal={}, leftovers="leave")
+    assert (job["status"], job["exitCode"]) == ("failed", 3)
+    await until(lambda: bearing(mark) == [], "the end of what was hung up")
+
+
+async def test_who_does_not_mind_losing_its_terminal_is_let_be(app: App, home: Path) -> None:
+    mark = new_mark()
+    left = f"trap '' HUP; (while echo on; do sleep 0.01; done; exec sleep {mark}) & exit 3"
+    job = await run(app, left, terminal={}, leftovers="leave")
+    assert (job["status"], job["exitCode"]) == ("failed", 3)
+    await until(lambda: len(bearing(mark)) == 1, "it to go on without its terminal")
+    os.kill(bearing(mark)[0], signal.SIGKILL)
+    assert "Traceback" not in (home / "daemon.log").read_text()
+
+
 async def test_without_subreapers_the_group_is_named_and_ended(
     home: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

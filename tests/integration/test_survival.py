@@ -103,6 +103,21 @@ def test_a_job_takes_its_input_from_the_next_daemon(home: Path) -> None:
         assert daemon.output(job) == "two one\n"
 
 
+def test_a_job_on_a_terminal_is_typed_to_through_the_next_daemon(home: Path) -> None:
+    line = "stty -echo; read a; read b; echo $b $a; cat; stty size; exit 6"
+    with killable(home) as daemon:
+        job = daemon.submit(line, terminal={"cols": 66, "rows": 22})
+        pid = daemon.running(job)["pid"]
+        daemon.call("console_send_job_input", jobId=job, input="one\n")
+        daemon.restart()
+        assert daemon.job(job)["terminal"] == {"cols": 66, "rows": 22}
+        until_now(lambda: taken(daemon, job, "two\n"), "the job's terminal")
+        assert daemon.running(job)["pid"] == pid
+        daemon.call("console_send_job_input", jobId=job, input="", eof=True)
+        assert daemon.over(job)["exitCode"] == 6
+        assert daemon.output(job).replace("\r", "") == "two one\n22 66\n"
+
+
 def taken(daemon: Caller, job: str, text: str) -> bool:
     """Whether the input was accepted; the shim may not have dialled the new daemon yet."""
     answer = daemon.ask(
