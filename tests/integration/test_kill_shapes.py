@@ -36,7 +36,7 @@ IN_THE_GROUP = {
     "bash -c": ("bash -c 'sleep {mark}; true'; true", 3),
     "background child": ("sleep {mark} & sleep {mark} & wait", 3),
     "orphan": ("(sleep {mark} &); sleep {mark}", 3),
-    "nohup": ("nohup sleep {mark} & wait", 2),
+    "nohup": ("nohup sleep {mark} > /dev/null 2>&1 & wait", 2),
     "deaf": ("trap '' TERM HUP INT; sleep {mark}; sleep {mark}; sleep {mark}", 2),
     "stopped": ("sleep {mark} & kill -STOP $!; kill -STOP $$; sleep {mark}", 2),
     "many": ("for i in 1 2 3 4 5 6 7 8 9 10; do sleep {mark} & done; wait", 11),
