@@ -4,6 +4,8 @@ import sys
 
 from console_automation import NOT_ON_WINDOWS
 
+_INTERRUPTED = 130
+
 
 def main() -> int:
     """Run `console-automation`; returns the exit code."""
@@ -14,18 +16,24 @@ def main() -> int:
         from console_automation.frontends import bridge
 
         return bridge.main(paths.home())
-    from console_automation.frontends.cli.program import SERVER
+    try:
+        from console_automation.frontends.cli.program import SERVER
 
-    return SERVER.main(sys.argv[1:])
+        return SERVER.main(sys.argv[1:])
+    except KeyboardInterrupt:  # while it was being imported
+        return _INTERRUPTED
 
 
 def job() -> int:
     """Run `job`; returns the exit code."""
     if sys.platform == "win32":
         return _not_here()
-    from console_automation.frontends.cli.program import JOB
+    try:
+        from console_automation.frontends.cli.program import JOB
 
-    return JOB.main(sys.argv[1:])
+        return JOB.main(sys.argv[1:])
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 def _not_here() -> int:

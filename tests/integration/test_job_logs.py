@@ -59,6 +59,18 @@ def test_the_last_lines_and_matching_lines_can_be_had_alone(shell: Shell, counte
     assert broken.returncode == 2 and "grep" in broken.stderr
 
 
+@pytest.mark.parametrize("options", [[], ["--raw"], ["--stdout"]])
+def test_as_many_last_lines_as_were_asked_for_come_however_long_they_are(
+    shell: Shell, options: list[str]
+) -> None:
+    line = "x" * 99
+    job_id = shell.run(f"echo first >&2; yes {line} | head -n 40000; echo last")
+    shell.over(job_id)
+    assert shell.logs(job_id, "--tail", "30000", *options) == f"{line}\n" * 29_999 + "last\n"
+    whole = shell.logs(job_id, "--tail", "50000", *options)
+    assert whole.count("\n") == 40_001 + ("--stdout" not in options)
+
+
 def test_a_long_output_comes_whole(shell: Shell) -> None:
     job_id = shell.run("seq 400000")
     shell.over(job_id)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from console_automation.frontends.client import Client
 
 _PAGE_BYTES = 1 << 20
+_MOST_BYTES = 64 << 20  #: that the daemon puts into a page,
+_MOST_CHUNKS = 1_000_000  #: and chunks
 _STEP_MS = 1000  #: how often the progress line is renewed
 _LONG_MS = 45_000
 _LIVE = ("pending", "running", "opening", "open", "closing")  #: statuses that are not final
@@ -137,7 +139,9 @@ def pages(
     """Yield the output of a job or a session page by page: what there is, then, if followed, what comes
     until its end."""
     asked = {"maxBytes": _PAGE_BYTES, **options}
-    read = _last_matches if "tail" in options and "grep" in options else page
+    read = page
+    if "tail" in options:
+        read = _last_matches if "grep" in options else _last_lines
     while True:
         found = read(client, subject_id, asked)
         yield found
@@ -148,6 +152,28 @@ def pages(
         asked.pop("tail", None)
         asked.pop("latest", None)
         read = page
+
+
+def _last_lines(
+    client: "Client", subject_id: str, options: "Mapping[str, Any]"
+) -> "dict[str, Any]":
+    """Return the last lines as a page, which is as large as they need, up to a bound."""
+    asked = {**options, "limit": _MOST_CHUNKS}
+    while True:
+        found = page(client, subject_id, asked)
+        begun = found["output"][0]["sequenceNumber"] if found["output"] else 0
+        has_all = begun <= (found["firstAvailableSequence"] or 0)
+        if has_all or _ends_in(found, "raw" in options) >= options["tail"]:
+            return found
+        if asked["maxBytes"] >= _MOST_BYTES:
+            return found
+        asked["maxBytes"] = min(asked["maxBytes"] * 8, _MOST_BYTES)
+
+
+def _ends_in(found: "Mapping[str, Any]", raw: bool) -> int:
+    """Return how many lines end in a page."""
+    contents = (chunk["content"] for chunk in found["output"])
+    return sum((a2b_base64(each) if raw else each.encode()).count(b"\n") for each in contents)
 
 
 def _last_matches(
