@@ -185,7 +185,7 @@ class Daemon:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: "_Hello"
     ) -> None:
         settings = self._settings
-        allowed = settings.cli_environment if hello.kind == "cli" else settings.environment
+        allowed = settings.cli_environment if hello.command_line else settings.environment
         environment = inherited(hello.environment, allowed)
         call = Call(client=f"cli:{hello.pid}", environment=environment, cwd=hello.cwd)
         lines = LinesAhead(reader)
@@ -257,6 +257,7 @@ class _Hello:
     pid: int
     cwd: str
     environment: dict[str, str]
+    command_line: bool
 
 
 def _introduced(line: bytes | None) -> _Hello | None:
@@ -264,12 +265,13 @@ def _introduced(line: bytes | None) -> _Hello | None:
     try:
         said = json.loads(line or b"")
         return _Hello(
-            kind={"mcp": "mcp", "api": "api", "cli": "cli"}[said["hello"]],
+            kind={"mcp": "mcp", "api": "api"}[said["hello"]],
             protocol=int(said["protocol"]),
             version=str(said["version"]),
             pid=int(said["pid"]),
             cwd=str(said["cwd"]),
             environment={str(name): str(value) for name, value in said["environment"].items()},
+            command_line=bool(said.get("commandLine")),
         )
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None

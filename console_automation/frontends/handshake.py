@@ -1,8 +1,8 @@
 """The first line of a connection to the daemon, and the daemon's answer. Standard library only.
 
-    client -> daemon   {"hello": "mcp" | "api" | "cli", "protocol": 1, "version": "0.1.0",
-                        "pid": n, "cwd": ..., "environment": {...}}
-    daemon -> client   {"ok": true, "protocol": 1, "version": "0.1.0", "pid": n}
+    client -> daemon   {"hello": "mcp" | "api", "protocol": 2, "version": "0.1.0",
+                        "pid": n, "cwd": ..., "environment": {...}, "commandLine": bool}
+    daemon -> client   {"ok": true, "protocol": 2, "version": "0.1.0", "pid": n}
                        {"ok": false, "error": ..., "retiring": bool}
 
 The protocol number changes when old and new could not understand each other; the version tells
@@ -10,7 +10,7 @@ releases apart. A client that is newer than the daemon asks it to retire: the da
 on, and the client starts the new one. An older client is told to upgrade.
 """
 
-PROTOCOL = 1
+PROTOCOL = 2  #: 2: the command line, whose questions a daemon of 0.1.0 does not know
 LONGEST_LINE = 16 << 20  #: bytes; what is longer is refused
 
 

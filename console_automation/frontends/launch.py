@@ -32,6 +32,8 @@ class DaemonSilent(DaemonUnavailable):
 def connect(home: str, kind: str) -> socket.socket:
     """Return a connection on which the daemon serves `kind`, starting the daemon if need be.
 
+    The kinds are mcp, api, and cli, which is api for a person: jobs inherit more of the environment.
+
     Raises DaemonUnavailable.
     """
     give_up = time.monotonic() + _START_SECONDS
@@ -147,12 +149,13 @@ def has_hung_up(line: socket.socket) -> bool:
 
 def _say_hello(line: socket.socket, kind: str) -> "dict[str, Any] | None":
     hello = {
-        "hello": kind,
+        "hello": "mcp" if kind == "mcp" else "api",
         "protocol": PROTOCOL,
         "version": __version__,
         "pid": os.getpid(),
         "cwd": _working_directory(),
         "environment": dict(os.environ),
+        "commandLine": kind == "cli",
     }
     line.settimeout(_ANSWER_SECONDS)
     try:

@@ -36,7 +36,7 @@ except PermissionError:
 except ConnectionError:
     print("")
 """
-HELLO = '{"hello":"api","protocol":1,"version":"0","pid":1,"cwd":"/","environment":{"PATH":"/bin"}}'
+HELLO = '{"hello":"api","protocol":2,"version":"0","pid":1,"cwd":"/","environment":{"PATH":"/bin"}}'
 ORDER = '{"operation":"console_execute_async","arguments":{"command":"true"}}'
 NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root can dial as somebody else")
 

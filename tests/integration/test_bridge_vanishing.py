@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from console_automation import paths
+from console_automation.frontends.handshake import PROTOCOL
 from tests.integration.conftest import Gate
 from tests.integration.raw import CLIENT, LEGACY, MODERN, RawBridge, bridge
 from tests.integration.servers import Server, serving
@@ -123,7 +124,14 @@ def cut(data: bytes, number: int) -> bytes:
 
 
 def test_the_socket_cut_at_any_byte(server: Server, live_job: str) -> None:
-    hello = {"hello": "mcp", "protocol": 1, "version": "0", "pid": 1, "cwd": "/", "environment": {}}
+    hello = {
+        "hello": "mcp",
+        "protocol": PROTOCOL,
+        "version": "0",
+        "pid": 1,
+        "cwd": "/",
+        "environment": {},
+    }
     said = json.dumps(hello).encode() + b"\n" + conversation(live_job)
 
     def vanish(number: int) -> None:
@@ -140,7 +148,14 @@ def test_the_socket_cut_at_any_byte(server: Server, live_job: str) -> None:
 
 def test_the_command_lines_socket_cut_at_any_byte(server: Server, live_job: str) -> None:
     """It asks one thing after the other, and is answered in that order."""
-    hello = {"hello": "cli", "protocol": 1, "version": "0", "pid": 1, "cwd": "/", "environment": {}}
+    hello = {
+        "hello": "api",
+        "protocol": PROTOCOL,
+        "version": "0",
+        "pid": 1,
+        "cwd": "/",
+        "environment": {},
+    }
     asked: list[dict[str, Any]] = [
         {"operation": "console_list_jobs"},
         {"operation": "console_wait_for_jobs", "arguments": {"jobIds": [live_job]}},

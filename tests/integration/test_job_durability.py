@@ -1,15 +1,19 @@
 """Promises 1 to 6 as the command line keeps them: the daemon dies under a command."""
 
+import json
 import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from console_automation.frontends import daemon as runner
+from console_automation.frontends import launch
 from tests.integration.chaos.crashing import serve_and_die
 from tests.integration.command_line import JOB
-from tests.integration.daemons import Daemon, killable
+from tests.integration.daemons import Daemon, killable, serve_as_installed
 from tests.integration.job_command import Shell
 from tests.waiting import PATIENCE, until_now
 
@@ -138,3 +142,32 @@ def test_no_daemon_is_started_inside_of_a_job(daemon: Daemon, shell: Shell) -> N
     assert "leftovers" not in shell.status(job_id)
     assert shell.over("inner")["status"] == "completed"
     assert daemon.is_alive
+
+
+def test_a_daemon_of_before_there_was_a_command_line_makes_room(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "PROTOCOL", 1)  # of the test's own client
+    with killable(home, serve_as_before) as daemon:
+        job_id = daemon.submit(f"echo kept; {daemon.gate.wait}; exit 3")
+        daemon.running(job_id)
+        daemon.hang_up()
+        shell = Shell(home, tmp_path)
+        assert shell.running(job_id)["id"] == job_id
+        assert daemon.join() == 0
+        daemon.gate.open()
+        assert shell.job("wait", job_id).returncode == 3
+        assert shell.logs(job_id) == "kept\n"
+
+
+def serve_as_before(home: Path) -> int:
+    """Run a daemon that speaks the protocol of version 0.1.0."""
+    introduced = runner._introduced
+
+    def as_before(line: bytes | None) -> Any:
+        known = json.loads(line or b"{}").get("hello") in ("mcp", "api")
+        return introduced(line) if known else None
+
+    runner.PROTOCOL = 1  # type: ignore[attr-defined]
+    runner._introduced = as_before
+    return serve_as_installed(home)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from console_automation.frontends import launch
+from console_automation.frontends.handshake import PROTOCOL
 from tests.integration.conftest import Gate
 from tests.integration.daemons import killable
 from tests.integration.job_command import Shell
@@ -41,11 +42,12 @@ def parsed(printed: str, end: str) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def through_hello(home: Path, kind: str, environment: dict[str, str]) -> dict[str, str]:
+def through_hello(home: Path, environment: dict[str, str], *, command_line: bool) -> dict[str, str]:
     """The same of a job that is started over the daemon's socket by a client of some kind."""
     hello = {
-        "hello": kind,
-        "protocol": 1,
+        "hello": "api",
+        "protocol": PROTOCOL,
+        "commandLine": command_line,
         "version": "0",
         "pid": 1,
         "cwd": "/",
@@ -113,8 +115,8 @@ def test_what_a_job_has_from_being_one_is_its_own(shell: Shell) -> None:
 
 def test_ai_clients_pass_on_what_a_setting_names(server: Server) -> None:
     given = {"LANG": "C", "LC_ALL": "C", "API_KEY": "secret"}
-    assert through_hello(server.home, "cli", given)["API_KEY"] == "secret"
-    assert "API_KEY" not in (found := through_hello(server.home, "api", given))
+    assert through_hello(server.home, given, command_line=True)["API_KEY"] == "secret"
+    assert "API_KEY" not in (found := through_hello(server.home, given, command_line=False))
     assert (found["LANG"], found["LC_ALL"]) == ("C", "C")
 
 
@@ -126,7 +128,7 @@ def test_so_does_the_command_line_if_that_is_wanted(home: Path, tmp_path: Path) 
         assert "PATH" in found and "HOME" not in found
         # What a setting says of AI clients holds in the same way, and so does what stays behind.
         given = {"API_KEY": "k", "CONSOLE_AUTOMATION_LOGIN": "of another"}
-        assert (other := through_hello(home, "api", given))["API_KEY"] == "k"
+        assert (other := through_hello(home, given, command_line=False))["API_KEY"] == "k"
         assert "CONSOLE_AUTOMATION_LOGIN" not in other
 
 
@@ -148,7 +150,7 @@ def test_an_environment_beyond_the_systems_limits_is_refused_and_said_to_be_it(
 def test_one_variable_beyond_what_exec_takes_is_refused(server: Server) -> None:
     hello = {"BIG": "x" * 200_000}
     with pytest.raises(KeyError):  # there is an error instead of output
-        through_hello(server.home, "cli", hello)
+        through_hello(server.home, hello, command_line=True)
 
 
 def test_nobody_is_shown_a_jobs_environment(home: Path, tmp_path: Path, gate: Gate) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from console_automation import paths
+from console_automation.frontends.handshake import PROTOCOL
 from tests.integration.driven import Driven, open_session
 from tests.integration.raw import CLIENT, LEGACY, RawBridge, bridge
 from tests.integration.servers import Server, serving
@@ -91,7 +92,14 @@ def leaves_nothing(server: Server, vanish: Any, *, step: int = 1) -> None:
 def test_the_socket_cut_at_any_byte_while_a_session_is_driven(
     server: Server, session: Driven
 ) -> None:
-    hello = {"hello": "mcp", "protocol": 1, "version": "0", "pid": 1, "cwd": "/", "environment": {}}
+    hello = {
+        "hello": "mcp",
+        "protocol": PROTOCOL,
+        "version": "0",
+        "pid": 1,
+        "cwd": "/",
+        "environment": {},
+    }
     said = json.dumps(hello).encode() + b"\n" + conversation(session.id)
 
     def vanish(number: int) -> None:
