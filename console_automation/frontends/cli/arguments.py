@@ -11,7 +11,7 @@ from console_automation.frontends.client import Client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -73,6 +73,22 @@ def pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
+
+
+def present(wanted: "Mapping[str, Any]") -> "dict[str, Any]":
+    """Return the arguments of a tool that were given at all."""
+    return {name: value for name, value in wanted.items() if value not in (None, {}, [])}
+
+
+def command_of(words: "Sequence[str]") -> "dict[str, Any]":
+    """Return what a tool is to run: one word is a line for a shell; several, or what comes after --, are
+    a program and its arguments; no word is nothing."""
+    is_literal = words[:1] == ["--"]
+    words = words[is_literal:]
+    if not words:
+        return {}
+    is_line = len(words) == 1 and not is_literal
+    return {"command": words[0]} if is_line else {"command": words[0], "args": words[1:]}
 
 
 def here() -> str:

@@ -48,6 +48,11 @@ def open_streams() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
+def fitting(cols: int, rows: int) -> tuple[int, int]:
+    """Return the size nearest to this that a terminal of a job or a session can have."""
+    return max(2, min(cols, 500)), max(2, min(rows, 300))
+
+
 class Streams:
     """Where a command prints. `json` asks for results as JSON, one object per line."""
 

@@ -4,12 +4,12 @@ import threading
 import time
 from binascii import b2a_base64
 
+from console_automation.frontends.cli.streams import fitting
 from console_automation.frontends.client import Client, Refused
 from console_automation.frontends.launch import DaemonUnavailable
 
 _PIECE = 1 << 16  #: bytes typed with one call
 _AGAIN_SECONDS = 0.05  #: when the program reads nothing, or does not run yet
-_COLS, _ROWS = (2, 500), (2, 300)  #: a terminal's least and most
 #: Keys that pass by what waits to be read, and end it: ctrl+c, ctrl+\, ctrl+z.
 _INTERRUPTS = (b"\x03", b"\x1c", b"\x1a")
 
@@ -37,7 +37,7 @@ class Typist:
     def resize(self, cols: int, rows: int) -> None:
         """Have the terminal be of a size."""
         with self._news:
-            self._size = _within(cols, _COLS), _within(rows, _ROWS)
+            self._size = fitting(cols, rows)
             self._news.notify()
 
     def _work(self) -> None:
@@ -74,7 +74,3 @@ class Typist:
             return 0 if refusal.code == "UNAVAILABLE" else len(keys)
         except DaemonUnavailable:
             return len(keys)  # they may have arrived; nothing is ever typed twice
-
-
-def _within(number: int, bounds: tuple[int, int]) -> int:
-    return max(bounds[0], min(number, bounds[1]))

@@ -39,7 +39,7 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
         "statuses": given.status,
         "keepCount": given.keep,
     }
-    options = {name: value for name, value in wanted.items() if value is not None}
+    options = arguments.present(wanted)
     view = client.call("console_cleanup_jobs", {"options": options})
     if streams.json:
         streams.result(view)

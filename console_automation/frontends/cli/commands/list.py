@@ -55,11 +55,11 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
         "status": given.status,
         "sessionId": given.session,
         "name": given.name,
-        "tags": dict(given.tag) or None,
+        "tags": dict(given.tag),
         "limit": given.limit,
         "cursor": given.cursor,
     }
-    options = {name: value for name, value in wanted.items() if value is not None}
+    options = arguments.present(wanted)
     listed = client.call("console_list_jobs", {"options": options})
     if streams.json:
         streams.result(listed)

@@ -52,7 +52,7 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     }
     if given.since is not None:
         wanted["since"] = moments.sequence_before(client, job["id"], given.since)
-    options = {name: value for name, value in wanted.items() if value is not None}
+    options = arguments.present(wanted)
     display = following.Display(streams, raw=given.raw, timestamps=given.timestamps)
     try:
         for page in following.pages(client, job["id"], options, follow=given.follow):

@@ -18,6 +18,7 @@ import sys
 
 from console_automation.frontends.cli import arguments, following, outcome
 from console_automation.frontends.cli.outcome import Failure
+from console_automation.frontends.cli.streams import fitting
 from console_automation.frontends.client import Refused
 from console_automation.frontends.launch import DaemonUnavailable
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from console_automation.frontends.client import Client
 
 _MOST_INPUT = 1 << 20  #: bytes
-_MOST_CELLS = (500, 300)  #: columns and rows that a terminal may have
 
 
 def configure(parser: "ArgumentParser") -> None:
@@ -80,19 +80,14 @@ def parse(parser: "ArgumentParser", words: list[str]) -> "Namespace":
     """Parse a command line. Options may also stand behind a quoted shell line."""
     given = parser.parse_args(words)
     rest: list[str] = given.command
-    before = words[: len(words) - len(rest)]
-    given.literal = before[-1:] == ["--"] or rest[:1] == ["--"]
-    if rest[:1] == ["--"]:
-        rest = given.command = rest[1:]
-    if not given.literal and len(rest) > 1 and any(map(str.isspace, rest[0])):
-        given = parser.parse_args([*before, *rest[1:], rest[0]])
-        given.literal = False
+    if rest[:1] != ["--"] and len(rest) > 1 and any(map(str.isspace, rest[0])):
+        given = parser.parse_args([*words[: len(words) - len(rest)], *rest[1:], rest[0]])
         if len(given.command) > 1:
             parser.error(
                 "behind a quoted line there can only be options; a program that has a space in its"
                 " name comes after --"
             )
-    if not given.command:
+    if given.command in ([], ["--"]):
         parser.error("say what to run, as in: job run 'make test'")
     return given
 
@@ -139,22 +134,15 @@ def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
         if given.key is None
         else given.key,
     }
-    options = {name: value for name, value in wanted.items() if value not in (None, {}, [])}
-    request: dict[str, Any] = {"command": given.command[0], "options": options}
-    if given.literal or len(given.command) > 1:
-        request["args"] = given.command[1:]
-    elif not request["command"].strip():
-        raise Failure("the command is blank", outcome.USAGE)
-    return request
+    return {**arguments.command_of(given.command), "options": arguments.present(wanted)}
 
 
 def _terminal() -> dict[str, int]:
     """Return the size of our own terminal, or of a usual one."""
     import shutil
 
-    size = shutil.get_terminal_size((120, 32))
-    cols, rows = _MOST_CELLS
-    return {"cols": max(2, min(size.columns, cols)), "rows": max(2, min(size.lines, rows))}
+    cols, rows = fitting(*shutil.get_terminal_size((120, 32)))
+    return {"cols": cols, "rows": rows}
 
 
 def _content(path: str) -> str:

@@ -17,11 +17,11 @@ import sys
 
 from console_automation.frontends.cli import arguments, following, outcome
 from console_automation.frontends.cli.outcome import Failure
+from console_automation.frontends.cli.streams import fitting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Mapping
     from typing import Any
 
     from console_automation.frontends.cli.streams import Streams
@@ -79,10 +79,6 @@ def take_session(parser: "ArgumentParser") -> None:
 def _id(given: "Namespace", client: "Client") -> str:
     session_id: str = arguments.session_of(client, given.session)["sessionId"]
     return session_id
-
-
-def _present(wanted: "Mapping[str, Any]") -> "dict[str, Any]":
-    return {name: value for name, value in wanted.items() if value not in (None, {}, [])}
 
 
 # -- opening -----------------------------------------------------------------------------------
@@ -145,33 +141,25 @@ def _request_of(given: "Namespace") -> "dict[str, Any]":
         "jumpHost": given.jump,
         "knownHostsPolicy": given.known_hosts,
     }
-    if given.ssh is None and _present(ssh):
+    if given.ssh is None and arguments.present(ssh):
         raise Failure("--user, --port and the like are about the host of --ssh", outcome.USAGE)
     options = {
         "name": given.name,
         "cwd": given.dir and os.path.abspath(given.dir),
         "environment": dict(given.env),
         "shell": given.shell,
-        "ssh": _present(ssh),
+        "ssh": arguments.present(ssh),
         **_own_size(),
     }
-    words: list[str] = given.command
-    is_literal = words[:1] == ["--"]
-    words = words[is_literal:]
-    command = {
-        "command": words[0] if words else None,
-        "args": words[1:] if len(words) > 1 or (is_literal and words) else None,
-    }
-    request = {name: value for name, value in command.items() if value is not None}
-    return {**request, "options": _present(options)}
+    return {**arguments.command_of(given.command), "options": arguments.present(options)}
 
 
 def _own_size() -> "dict[str, int]":
     """Return the size of our terminal, if we have one and a session can have it."""
     for stream in (sys.stdout, sys.stdin, sys.stderr):
         if stream.isatty():
-            cols, rows = os.get_terminal_size(stream.fileno())
-            return {"cols": max(2, min(cols, 500)), "rows": max(2, min(rows, 300))}
+            cols, rows = fitting(*os.get_terminal_size(stream.fileno()))
+            return {"cols": cols, "rows": rows}
     return {}
 
 
@@ -188,14 +176,7 @@ def _take_exec(parser: "ArgumentParser") -> None:
 def _exec(given: "Namespace", client: "Client", streams: "Streams") -> int:
     from console_automation.frontends.cli import executing
 
-    words: list[str] = given.command
-    is_literal = words[:1] == ["--"]
-    words = words[is_literal:]
-    asked: dict[str, Any] = {"sessionId": _id(given, client)}
-    if words:
-        asked["command"] = words[0]
-    if len(words) > 1 or (is_literal and words):
-        asked["args"] = words[1:]
+    asked = {"sessionId": _id(given, client), **arguments.command_of(given.command)}
     if streams.json:
         return executing.once(client, streams, asked, given.timeout)
     return executing.watched(client, streams, asked, given.timeout)
@@ -305,7 +286,9 @@ def _logs(given: "Namespace", client: "Client", streams: "Streams") -> int:
     }
     display = following.Display(streams, raw=given.raw, timestamps=given.timestamps)
     try:
-        for page in following.pages(client, session_id, _present(wanted), follow=given.follow):
+        for page in following.pages(
+            client, session_id, arguments.present(wanted), follow=given.follow
+        ):
             display.show(page)
     except KeyboardInterrupt:
         if given.follow:
