@@ -11,10 +11,12 @@ import pytest
 
 from console_automation.frontends import daemon as runner
 from console_automation.frontends import launch
+from console_automation.frontends.launch import DaemonUnavailable
 from tests.integration.chaos.crashing import serve_and_die
 from tests.integration.command_line import JOB
 from tests.integration.daemons import Daemon, killable, serve_as_installed
 from tests.integration.job_command import Shell
+from tests.integration.servers import end_everything
 from tests.waiting import PATIENCE, until_now
 
 
@@ -127,9 +129,21 @@ def test_a_database_that_is_damaged_is_said_plainly(daemon: Daemon, shell: Shell
     assert done.returncode == 4 and "damaged" in done.stderr
 
 
-def test_no_daemon_is_started_inside_of_a_job(daemon: Daemon, shell: Shell) -> None:
-    """It would end with that job, and take the shims of others along. Whoever waits there for one goes
-    on as soon as somebody outside has started it."""
+def test_no_daemon_is_started_inside_of_a_job(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would end with that job, and take the shims of others along."""
+    monkeypatch.setenv("CONSOLE_AUTOMATION_RUN", "job-1.1")
+    monkeypatch.setattr(launch, "_START_SECONDS", 0.1)
+    try:
+        with pytest.raises(DaemonUnavailable, match="job daemon start"):
+            launch.connect(str(home), "cli")
+        assert list(home.iterdir()) == []
+    finally:
+        end_everything(home)
+
+
+def test_whoever_waits_for_a_daemon_inside_of_a_job_goes_on_when_one_is_started_outside(
+    daemon: Daemon, shell: Shell
+) -> None:
     inner = f"{' '.join(JOB)} run -n inner true"
     job_id = shell.run(f"{daemon.gate.wait}; touch asking; {inner}; echo $? > answered")
     shell.running(job_id)
