@@ -34,12 +34,14 @@ from console_automation.config import Settings
 from console_automation.engine.admission import Admission
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
+from console_automation.engine.definitions import Definitions
 from console_automation.engine.engine import Engine
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
 from console_automation.engine.recordings import recording
 from console_automation.engine.retention import Retention
 from console_automation.engine.screens import Screens
+from console_automation.operations.definition_files import ProjectFiles
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
@@ -83,6 +85,9 @@ def build_engine(
         admission=Admission(settings, SystemLoad()),
         new_id=new_job_id,
     )
+    definitions = Definitions(
+        settings=settings, store=store, clock=clock, read_project=ProjectFiles()
+    )
     consoles = ConsoleManager(
         settings=settings,
         store=store.sessions,
@@ -97,6 +102,7 @@ def build_engine(
         settings=settings,
         jobs=manager,
         output=OutputReader(get=manager.ledger.get, changes=manager.changes, host=host, log=log),
+        definitions=definitions,
         consoles=consoles,
         session_output=OutputReader(get=consoles.get, changes=consoles.changes, host=host, log=log),
         screens=screens,

@@ -7,6 +7,7 @@
     │   └── WorkingDirectoryNotFound  WORKING_DIRECTORY_NOT_FOUND
     ├── JobNotFound                   JOB_NOT_FOUND
     ├── SessionNotFound               SESSION_NOT_FOUND
+    ├── DefinitionNotFound            DEFINITION_NOT_FOUND
     ├── SessionClosed                 SESSION_CLOSED
     ├── Conflict                      CONFLICT            the thing exists, its state forbids this
     ├── LimitReached                  LIMIT_REACHED
@@ -84,6 +85,19 @@ class SessionNotFound(ConsoleAutomationError):
         )
 
 
+class DefinitionNotFound(ConsoleAutomationError):
+    """There is no such job definition."""
+
+    code = "DEFINITION_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no job definition {name!r}. Call console_list_job_definitions to see those there"
+            " are.",
+            name=name,
+        )
+
+
 class SessionClosed(ConsoleAutomationError):
     """The session is closed."""
 
@@ -154,6 +168,7 @@ _BY_CODE: tuple[type[ConsoleAutomationError], ...] = (
     WorkingDirectoryNotFound,
     JobNotFound,
     SessionNotFound,
+    DefinitionNotFound,
     SessionClosed,
     Conflict,
     LimitReached,

@@ -7,6 +7,7 @@ from console_automation.config import OnShutdown, Settings
 from console_automation.core.job import Job
 from console_automation.core.session import Session
 from console_automation.engine.consoles import ConsoleManager
+from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
@@ -21,6 +22,7 @@ class Engine:
     settings: Settings
     jobs: JobManager
     output: OutputReader[Job]
+    definitions: Definitions
     consoles: ConsoleManager
     session_output: OutputReader[Session]
     screens: Screens
@@ -31,6 +33,7 @@ class Engine:
         """Open the store and the host, take up what is not over, begin to run."""
         await self.jobs.ledger.store.open()
         try:
+            await self.definitions.open()
             await self.jobs.open()
             await self.consoles.open()
         except BaseException:

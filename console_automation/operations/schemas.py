@@ -22,6 +22,7 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
     "LeftoverView": ("console_get_job_status", {"type": "object"}),
     "TerminalView": ("", {"type": "object"}),
     "UsageView": ("", {"type": "object"}),
+    "ProgressView": ("", {"type": "object"}),
     "OutputView": ("console_get_job_status", {"type": "object"}),
     "SessionView": (
         "console_list_sessions",

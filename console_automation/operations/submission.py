@@ -80,7 +80,7 @@ def job_spec(
         session_id=options.session_id,
         priority=options.priority,
         tags=options.tags,
-        retry=_retry(options.retry),
+        retry=retry_policy(options.retry),
         depends_on=tuple(options.depends_on),
         even_if_failed=options.even_if_failed,
         idempotency_key=options.idempotency_key,
@@ -88,7 +88,7 @@ def job_spec(
     )
 
 
-def _retry(retry: ask.Retry | None) -> RetryPolicy:
+def retry_policy(retry: ask.Retry | None) -> RetryPolicy:
     if retry is None:
         return RetryPolicy()
     return RetryPolicy(
@@ -96,6 +96,7 @@ def _retry(retry: ask.Retry | None) -> RetryPolicy:
         backoff=retry.backoff_ms / 1000,
         multiplier=retry.backoff_multiplier,
         max_backoff=retry.max_backoff_ms / 1000,
+        jitter=retry.jitter,
         on=RETRIED_BY_DEFAULT if retry.on is None else frozenset(retry.on),
     )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the command line says the same words, and does without pyda
         ListResult,
         MetricsResult,
         OutputResult,
+        ProgressView,
         WaitResult,
     )
 
@@ -156,7 +157,16 @@ def status(result: JobResult) -> str:
     """Tell how a job stands."""
     job = result["job"]
     size = human_bytes(job["output"]["bytes"])
-    return f"{job_line(job)}; {size} of output"
+    far = f"; {progress(job['progress'])}" if "progress" in job else ""
+    lines = [f"{job_line(job)}; {size} of output{far}", *job.get("logs", [])]
+    return "\n".join(lines)
+
+
+def progress(view: ProgressView) -> str:
+    """Say how far a job is."""
+    of = f" of {view['total']:g}" if "total" in view else ""
+    about = f": {view['message']}" if "message" in view else ""
+    return f"{view['done']:g}{of}{about}"
 
 
 def output(result: OutputResult) -> str:

@@ -84,6 +84,19 @@ SELECT completed_at FROM job
 DELETE FROM journal
  WHERE job_id = :id AND EXISTS (SELECT 1 FROM job WHERE id = :id AND completed_at IS NOT NULL)
 
+-- insert_result --
+-- Keep what a finished job came to.
+INSERT OR IGNORE INTO result (job_id, data) VALUES (:job_id, :data)
+
+-- result_of --
+-- Return what a finished job came to.
+SELECT data FROM result WHERE job_id = :job_id
+
+-- delete_result --
+-- Forget what a finished job came to.
+DELETE FROM result
+ WHERE job_id = :id AND EXISTS (SELECT 1 FROM job WHERE id = :id AND completed_at IS NOT NULL)
+
 -- delete_job --
 -- Forget a finished job.
 DELETE FROM job WHERE id = :id AND completed_at IS NOT NULL
@@ -147,3 +160,16 @@ SELECT * FROM session_command WHERE session_id = :id ORDER BY typed_at DESC LIMI
 -- running_commands --
 -- Return the commands whose end has not been seen, oldest first.
 SELECT * FROM session_command WHERE status = 'running' ORDER BY typed_at
+
+-- save_definition --
+-- Add a job definition, or replace the one of its name.
+INSERT INTO definition (name, data) VALUES (:name, :data)
+    ON CONFLICT (name) DO UPDATE SET data = excluded.data
+
+-- all_definitions --
+-- Return the job definitions by name.
+SELECT data FROM definition ORDER BY name
+
+-- delete_definition --
+-- Forget a job definition.
+DELETE FROM definition WHERE name = :name
