@@ -32,7 +32,7 @@ from console_automation.config import PREFIX, Settings
 from console_automation.core import job, keys, session
 from console_automation.core.job import STATUS_OF, TERMINAL, Phase
 from console_automation.core.lifecycle import TRANSITIONS
-from console_automation.operations import session_views, views
+from console_automation.operations import definition_views, session_views, views
 from console_automation.operations.table import OPERATIONS, Operation
 from docs import commands, examples
 
@@ -181,12 +181,13 @@ def _kind(kind: Any) -> str:
     if typing.get_origin(kind) is list:
         return f"list of {_kind(kind.__args__[0])}"
     if typing.get_origin(kind) is dict:
-        return "object of strings"
+        return "object of strings" if kind.__args__[1] is str else "object"
     if typing.get_origin(kind) is typing.Literal:
         return " or ".join(f"`{each}`" for each in kind.__args__)
     if hasattr(kind, "__args__"):
         return " or ".join(_kind(each) for each in kind.__args__)
     names = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+    names[Any] = "any"
     return names.get(kind) or f"[{kind.__name__.lower()}](#{kind.__name__.lower()})"
 
 
@@ -339,10 +340,13 @@ def error_tree() -> str:
 SECTIONS: Mapping[str, Callable[[], str]] = {
     "job-tool-index": partial(tool_index, "jobs"),
     "session-tool-index": partial(tool_index, "sessions"),
+    "definition-tool-index": partial(tool_index, "definitions"),
     "job-tools": partial(tools, "jobs"),
     "session-tools": partial(tools, "sessions"),
+    "definition-tools": partial(tools, "definitions"),
     "job-results": partial(results, views),
     "session-results": partial(results, session_views),
+    "definition-results": partial(results, definition_views),
     "statuses": partial(members, "status", job.Status),
     "reasons": partial(members, "reason", job.Reason),
     "phases": phases,

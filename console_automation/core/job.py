@@ -5,7 +5,7 @@ Job's state. Times are epoch seconds, durations are seconds, sizes are bytes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -245,6 +245,15 @@ class Job:
     @property
     def is_live(self) -> bool:
         return self.phase in LIVE
+
+    @property
+    def command(self) -> Command:
+        """The command as the latest attempt runs it: under a contract it is told which one that is."""
+        command = self.spec.command
+        if self.spec.contract is None:
+            return command
+        variables = {**command.environment, "CONSOLE_AUTOMATION_ATTEMPT": str(self.attempt)}
+        return replace(command, environment=variables)
 
     @property
     def duration(self) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from console_automation.config import Settings
 from console_automation.core import lifecycle
-from console_automation.core.job import Command, Job, JobSpec, Phase, Status
+from console_automation.core.job import Job, JobSpec, Phase, Status
 from console_automation.core.lifecycle import (
     CancelRequested,
     DependencyFailed,
@@ -350,7 +350,7 @@ class JobManager:
         if effect.previous_run_id:
             self.host.discard(effect.previous_run_id)
         self.reports.follow(job)
-        self.host.start(effect.run_id, _for_attempt(job), before=job.output)
+        self.host.start(effect.run_id, job.command, before=job.output)
 
     def _stop_run(self, job: Job, effect: lifecycle.StopRun) -> None:
         self.host.stop(effect.run_id, signal=effect.signal, grace=effect.grace)
@@ -394,12 +394,3 @@ class JobManager:
                 self._met(job.id, need_id)
             elif need.is_terminal:
                 self._tell_dependent(job.id, need)
-
-
-def _for_attempt(job: Job) -> Command:
-    """Return the command as the latest attempt runs it: one with a contract knows which it is."""
-    command = job.spec.command
-    if job.spec.contract is None:
-        return command
-    attempt = {"CONSOLE_AUTOMATION_ATTEMPT": str(job.attempt)}
-    return replace(command, environment={**command.environment, **attempt})

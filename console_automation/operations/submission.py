@@ -89,6 +89,7 @@ def job_spec(
 
 
 def retry_policy(retry: ask.Retry | None) -> RetryPolicy:
+    """Return what a request says about retries; without a word there are none."""
     if retry is None:
         return RetryPolicy()
     return RetryPolicy(

@@ -31,7 +31,8 @@ _EXCERPT = 1500
 
 def job_line(job: JobView) -> str:
     """Say in one line what a job is and how it stands."""
-    title = one_line(job.get("name") or " ".join([job["command"], *job.get("args", [])]), 60)
+    command = " ".join([job["command"], *job.get("args", [])])
+    title = one_line(job.get("name") or job.get("definition") or command, 60)
     return f"{job['id']} `{title}`: {verdict(job)}"
 
 
