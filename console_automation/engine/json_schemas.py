@@ -7,12 +7,14 @@ references stay inside of the schema, so nothing is fetched; what nests too deep
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 from console_automation.core.text import one_line
 from console_automation.engine.patterns import compile_pattern
 from console_automation.errors import BadRequest
 
 _LONGEST_COMPLAINT = 300
+_DATA = ("const", "default", "enum", "examples")  #: keywords whose values are no schemas
 _LONGEST_SCHEMA = 100_000  #: characters, as JSON
 
 
@@ -30,11 +32,11 @@ def check_schema(schema: Mapping[str, Any], field: str) -> None:
     try:
         validator.check_schema(schema)
     except SchemaError as error:
-        where = "".join(f".{part}" for part in error.path)
-        raise BadRequest(f"{field}{where}: {_short(error.message)}", field=field) from None
+        place = ".".join(map(str, (field, *error.path)))
+        raise BadRequest(f"{place}: {_short(error.message)}", field=place) from None
     except RecursionError:
         raise BadRequest(f"{field}: it nests too deeply.", field=field) from None
-    _check_parts(schema, field)
+    _check_parts(schema, field, schema)
 
 
 def mismatch(schema: Mapping[str, Any], value: object, name: str) -> tuple[str, str] | None:
@@ -43,21 +45,24 @@ def mismatch(schema: Mapping[str, Any], value: object, name: str) -> tuple[str, 
     The place is a path from `name`, as in `input.items.0.price`.
     """
     from jsonschema.exceptions import best_match
+    from referencing.exceptions import Unresolvable
 
     try:
         error = best_match(_validator_class()(schema, registry=_registry()).iter_errors(value))
     except RecursionError:
         return name, "it, or the schema, nests too deeply"
+    except Unresolvable as error:
+        return name, f"the schema has a reference that leads nowhere: {_short(error.ref)}"
     if error is None:
         return None
     return ".".join(map(str, (name, *error.absolute_path))), _short(error.message)
 
 
-def _check_parts(node: object, field: str) -> None:
+def _check_parts(node: object, field: str, root: Mapping[str, Any]) -> None:
     """Look at the parts that the meta-schema says nothing about: patterns and references."""
     if isinstance(node, list):
         for each in node:
-            _check_parts(each, field)
+            _check_parts(each, field, root)
     if not isinstance(node, Mapping):
         return
     patterns = [node["pattern"]] if isinstance(node.get("pattern"), str) else []
@@ -67,14 +72,34 @@ def _check_parts(node: object, field: str) -> None:
         _compiled(pattern, field)
     for keyword in ("$ref", "$dynamicRef"):
         reference = node.get(keyword)
-        if isinstance(reference, str) and not reference.startswith("#"):
+        if not isinstance(reference, str):
+            continue
+        if reference.startswith("#/") and not _leads_somewhere(reference, root):
+            raise BadRequest(
+                f"{field}: {keyword} {one_line(reference, 60)!r} leads nowhere.", field=field
+            )
+        if not reference.startswith("#"):
             raise BadRequest(
                 f"{field}: {keyword} {one_line(reference, 60)!r} points out of the schema; nothing is"
                 " fetched. Put what it names under $defs.",
                 field=field,
             )
-    for each in node.values():
-        _check_parts(each, field)
+    for name, each in node.items():
+        if name not in _DATA:
+            _check_parts(each, field, root)
+
+
+def _leads_somewhere(pointer: str, root: object) -> bool:
+    """Whether there is something where a JSON pointer (RFC 6901) points to."""
+    for part in pointer.removeprefix("#/").split("/"):
+        key = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(root, list) and key.isdigit() and int(key) < len(root):
+            root = root[int(key)]
+        elif isinstance(root, Mapping) and key in root:
+            root = root[key]
+        else:
+            return False
+    return True
 
 
 @lru_cache(1000)

@@ -16,6 +16,7 @@ from tests.waiting import PATIENCE
 
 JOBS = {each.name for each in OPERATIONS.values() if each.toolset == "jobs"}
 SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessions"}
+DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "definitions"}
 
 
 @pytest.fixture(
@@ -23,6 +24,7 @@ SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessio
         ("jobs", JOBS, {"job"}),
         ("sessions", SESSIONS | {"console_execute_command"}, {"session"}),
         (" sessions  jobs", JOBS | SESSIONS, {"job", "session"}),
+        ("definitions", DEFINITIONS | {"console_get_job_status"}, set()),
     ],
     ids=lambda param: param[0].strip(),
 )
