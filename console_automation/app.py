@@ -162,7 +162,7 @@ class App:
         for each in jobs:
             await self._result("console_register_job", describe(each))
 
-    async def execute_job(self, name: str, **given: Any) -> dict[str, Any]:
+    async def execute_job(self, name: str, /, **given: Any) -> dict[str, Any]:
         """Run a defined job with an input and return what it came to, however long that takes.
 
         Raises DefinitionNotFound, and BadRequest for an input that does not match.

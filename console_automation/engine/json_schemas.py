@@ -65,28 +65,32 @@ def _check_parts(node: object, field: str, root: Mapping[str, Any]) -> None:
             _check_parts(each, field, root)
     if not isinstance(node, Mapping):
         return
+    _check_patterns(node, field)
+    for keyword in ("$ref", "$dynamicRef"):
+        if isinstance(reference := node.get(keyword), str):
+            _check_reference(keyword, reference, field, root)
+    for name, each in node.items():
+        if name not in _DATA:
+            _check_parts(each, field, root)
+
+
+def _check_patterns(node: Mapping[str, Any], field: str) -> None:
     patterns = [node["pattern"]] if isinstance(node.get("pattern"), str) else []
     if isinstance(node.get("patternProperties"), Mapping):
         patterns += node["patternProperties"]
     for pattern in patterns:
         _compiled(pattern, field)
-    for keyword in ("$ref", "$dynamicRef"):
-        reference = node.get(keyword)
-        if not isinstance(reference, str):
-            continue
-        if reference.startswith("#/") and not _leads_somewhere(reference, root):
-            raise BadRequest(
-                f"{field}: {keyword} {one_line(reference, 60)!r} leads nowhere.", field=field
-            )
-        if not reference.startswith("#"):
-            raise BadRequest(
-                f"{field}: {keyword} {one_line(reference, 60)!r} points out of the schema; nothing is"
-                " fetched. Put what it names under $defs.",
-                field=field,
-            )
-    for name, each in node.items():
-        if name not in _DATA:
-            _check_parts(each, field, root)
+
+
+def _check_reference(keyword: str, reference: str, field: str, root: Mapping[str, Any]) -> None:
+    said = f"{field}: {keyword} {one_line(reference, 60)!r}"
+    if not reference.startswith("#"):
+        raise BadRequest(
+            f"{said} points out of the schema; nothing is fetched. Put what it names under $defs.",
+            field=field,
+        )
+    if reference.startswith("#/") and not _leads_somewhere(reference, root):
+        raise BadRequest(f"{said} leads nowhere.", field=field)
 
 
 def _leads_somewhere(pointer: str, root: object) -> bool:

@@ -34,6 +34,7 @@ OF_REFUSAL = {
     "PERMISSION_DENIED": NOT_EXECUTABLE,
     "JOB_NOT_FOUND": NOT_FOUND,
     "SESSION_NOT_FOUND": NOT_FOUND,
+    "DEFINITION_NOT_FOUND": NOT_FOUND,
     "TIMEOUT": TIMED_OUT,
     "UNAVAILABLE": UNAVAILABLE,
 }
@@ -54,6 +55,9 @@ _SPOKEN_TOOLS = {
     "console_get_output": "`job session logs`",
     "console_get_screen": "`job session screen`",
     "console_get_session_state": "`job session exec` without a command",
+    "console_execute_job": "`job exec`",
+    "console_get_job_result": "`job wait`",
+    "console_list_job_definitions": "`job definitions`",
     "console_list_jobs": "`job list`",
     "console_list_sessions": "`job session ls`",
     "console_send_input": "`job session send`",

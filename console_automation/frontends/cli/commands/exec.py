@@ -38,6 +38,11 @@ def configure(parser: "ArgumentParser") -> None:
     arguments.take_json(parser)
 
 
+def parse(parser: "ArgumentParser", words: list[str]) -> "Namespace":
+    """Parse a command line. Options may stand among the inputs."""
+    return parser.parse_intermixed_args(words)
+
+
 def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     """Start it and wait for its result."""
     asked = {
