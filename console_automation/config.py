@@ -92,6 +92,11 @@ class Settings:
     result_limit_bytes: int = _knob(
         1 << 20, "The largest result of a job that is kept.", low=1_024, high=64 << 20
     )
+    max_workflows: int = _knob(1_000, "Workflows that may be registered.", low=0, high=100_000)
+    max_workflow_steps: int = _knob(1_000, "Steps a workflow may have.", low=1, high=20_000)
+    max_workflow_runs: int = _knob(
+        1_000, "Workflow runs that go on at once; more are refused.", low=1, high=100_000
+    )
     max_sessions: int = _knob(
         100, "Console sessions open at once; more are refused.", low=0, high=100_000
     )
@@ -109,8 +114,9 @@ class Settings:
     )
     toolsets: str = _knob(
         "jobs sessions",
-        "Sets of tools that MCP clients see, separated by spaces: jobs, sessions, definitions.",
-        words=("jobs", "sessions", "definitions"),
+        "Sets of tools that MCP clients see, separated by spaces: jobs, sessions, definitions,"
+        " workflows.",
+        words=("jobs", "sessions", "definitions", "workflows"),
     )
     retain_jobs_ms: int = _knob(
         _DAY, "How long finished jobs and closed sessions are kept.", low=0, high=3650 * _DAY

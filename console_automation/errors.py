@@ -6,6 +6,7 @@
     │   ├── PermissionDenied          PERMISSION_DENIED
     │   └── WorkingDirectoryNotFound  WORKING_DIRECTORY_NOT_FOUND
     ├── JobNotFound                   JOB_NOT_FOUND
+    ├── WorkflowNotFound              WORKFLOW_NOT_FOUND  or a run of one
     ├── SessionNotFound               SESSION_NOT_FOUND
     ├── DefinitionNotFound            DEFINITION_NOT_FOUND
     ├── SessionClosed                 SESSION_CLOSED
@@ -98,6 +99,12 @@ class DefinitionNotFound(ConsoleAutomationError):
         )
 
 
+class WorkflowNotFound(ConsoleAutomationError):
+    """There is no such workflow."""
+
+    code = "WORKFLOW_NOT_FOUND"
+
+
 class SessionClosed(ConsoleAutomationError):
     """The session is closed."""
 
@@ -170,6 +177,7 @@ _BY_CODE: tuple[type[ConsoleAutomationError], ...] = (
     SessionNotFound,
     DefinitionNotFound,
     SessionClosed,
+    WorkflowNotFound,
     Conflict,
     LimitReached,
     TimedOut,

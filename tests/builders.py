@@ -5,7 +5,7 @@ from typing import Any
 
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.processes import SystemProcesses
-from console_automation.app import new_screen, new_session_id
+from console_automation.app import new_screen, new_session_id, new_workflow_run_id
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
@@ -14,6 +14,7 @@ from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
 from console_automation.engine.screens import Screens
+from console_automation.engine.workflows import Workflows
 
 
 def command(*argv: str, **fields: Any) -> Command:
@@ -79,18 +80,17 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
     )
     manager.owners.add("session", consoles)
     screens = Screens(log, new_screen)
+    store: Any = manager.ledger.store
+    definitions = Definitions(
+        settings=manager.settings, store=store, clock=manager.clock, read_project=lambda _: {}
+    )
     return Engine(
         settings=manager.settings,
         jobs=manager,
         output=OutputReader(
             get=manager.ledger.get, changes=manager.changes, host=manager.host, log=log
         ),
-        definitions=Definitions(
-            settings=manager.settings,
-            store=manager.ledger.store,
-            clock=manager.clock,
-            read_project=lambda project: {},
-        ),
+        definitions=definitions,
         consoles=consoles,
         session_output=OutputReader(
             get=consoles.get, changes=consoles.changes, host=manager.host, log=log
@@ -98,4 +98,10 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
         screens=screens,
         processes=SystemProcesses(),
         retention=Retention(manager, consoles, screens),
+        workflows=Workflows(
+            jobs=manager,
+            definitions=definitions,
+            store=store.workflows,
+            new_id=new_workflow_run_id,
+        ),
     )

@@ -5,10 +5,12 @@ from asyncio import Future, get_running_loop
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from console_automation.adapters.memory_workflows import MemoryWorkflows
 from console_automation.core.definition import JobDefinition
 from console_automation.core.job import Job, Status
 from console_automation.core.session import CommandStatus, Session, SessionCommand
 from console_automation.core.timing import Timings, summarize
+from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.errors import Unavailable
 from console_automation.ports import (
     AuditRecord,
@@ -32,6 +34,9 @@ class MemoryStore:
         self._is_open = False
         self.sessions: SessionStore = MemorySessions(self._done)
         self.definitions: DefinitionStore = MemoryDefinitions(self._done)
+        self.workflows: WorkflowStore = MemoryWorkflows(
+            self._done, lambda why: failing(Unavailable(why)), lambda: list(self._jobs.values())
+        )
 
     async def open(self) -> None:
         """Make the store ready."""

@@ -295,7 +295,7 @@ def _compared(
 def _truth(value: Any, who: str) -> bool:
     if isinstance(value, bool):
         return value
-    raise ExpressionError(f"{who} wants true or false, not {_kind(value)}")
+    raise ExpressionError(f"{who} wants true or false, not {kind_of(value)}")
 
 
 def _equal(left: Any, right: Any) -> bool:
@@ -314,14 +314,14 @@ def _contained(left: Any, right: Any) -> bool:
         return any(_equal(left, each) for each in right)
     if isinstance(right, str | Mapping) and isinstance(left, str):
         return left in right
-    raise ExpressionError(f"in cannot look for {_kind(left)} in {_kind(right)}")
+    raise ExpressionError(f"in cannot look for {kind_of(left)} in {kind_of(right)}")
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def checked(left: Any, right: Any) -> bool:
-        kinds = {_kind(left), _kind(right)}
+        kinds = {kind_of(left), kind_of(right)}
         if kinds not in ({"a number"}, {"a text"}):
-            raise ExpressionError(f"{_kind(left)} and {_kind(right)} have no order")
+            raise ExpressionError(f"{kind_of(left)} and {kind_of(right)} have no order")
         return compare(left, right)
 
     return checked
@@ -338,7 +338,8 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Say what kind of JSON value this is, for a message."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, str):

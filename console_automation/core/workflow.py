@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from console_automation.core.definition import Caller
 from console_automation.core.expression import (
     Condition,
     ExpressionError,
@@ -73,6 +74,17 @@ class Workflow:
     )
     timeout: float = 600.0
     triggers: tuple[Trigger, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A workflow as a project has it. What starts it by itself starts it for whoever registered it."""
+
+    workflow: Workflow
+    project: str
+    caller: Caller  #: its directory is that of every run
+    registered_at: float
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  #: by path of the webhook
 
 
 def check(workflow: Workflow) -> None:

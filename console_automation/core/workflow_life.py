@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from console_automation.core.expression import ExpressionError, Path
+from console_automation.core.expression import ExpressionError, Path, kind_of
 from console_automation.core.job import Status
 from console_automation.core.workflow import Step, Workflow, condition_of, filled, order, paths_in
 from console_automation.core.workflow_run import (
@@ -205,6 +205,8 @@ class _Turn:
         step = self._graph.steps[step_id]
         try:
             value = filled(step.input, self._scope(paths_in(step.input)))
+            if not isinstance(value, Mapping):
+                raise ExpressionError(f"the input of a job is an object, this is {kind_of(value)}")
         except ExpressionError as error:
             self.end(step_id, _ended(StepStatus.FAILED, StepReason.INPUT, self._at, str(error)))
             return

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from console_automation.core.definition import Caller
 from console_automation.core.job import Status
 from console_automation.core.workflow import Workflow
+
+MANUAL, WEBHOOK = "manual", "webhook"  #: what started a run
 
 
 class StepStatus(StrEnum):
@@ -64,24 +67,15 @@ class StepState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowCaller:
-    """For whom the jobs of a run are started: as whom, with which variables, from where."""
-
-    client: str
-    environment: Mapping[str, str] = field(repr=False)
-    cwd: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """What was asked for. Never changes."""
 
     workflow: Workflow
     project: str
-    caller: WorkflowCaller
+    caller: Caller
     input: Any
     created_at: float
-    trigger: str = "manual"  #: or "webhook", or the id of the job whose end it was
+    trigger: str = MANUAL  #: or WEBHOOK, or the id of the job whose end it was
     key: str | None = None  #: no two runs have the same
     rerun_of: str | None = None
 
@@ -109,6 +103,39 @@ class WorkflowRun:
     @property
     def is_over(self) -> bool:
         return self.status not in (Status.PENDING, Status.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """What a listing shows of a run."""
+
+    id: str
+    project: str
+    name: str
+    status: Status
+    trigger: str
+    rerun_of: str | None
+    reason: RunReason | None
+    error: str | None
+    created_at: float
+    ended_at: float | None
+
+
+def summary(run: WorkflowRun) -> RunSummary:
+    """Return a run without its steps."""
+    spec = run.spec
+    return RunSummary(
+        id=run.id,
+        project=spec.project,
+        name=spec.workflow.name,
+        status=run.status,
+        trigger=spec.trigger,
+        rerun_of=spec.rerun_of,
+        reason=run.reason,
+        error=run.error,
+        created_at=spec.created_at,
+        ended_at=run.ended_at,
+    )
 
 
 # -- events ----------------------------------------------------------------------------------------

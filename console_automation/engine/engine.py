@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from console_automation.config import OnShutdown, Settings
 from console_automation.core.job import Job
@@ -12,7 +13,15 @@ from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
 from console_automation.engine.screens import Screens
-from console_automation.ports import ProcessTable
+from console_automation.engine.workflow_store import WorkflowStore
+from console_automation.engine.workflows import Workflows
+from console_automation.ports import ProcessTable, Store
+
+
+class EngineStore(Store, Protocol):
+    """A Store with the sub-stores of the engine's other parts."""
+
+    workflows: WorkflowStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +37,7 @@ class Engine:
     screens: Screens
     processes: ProcessTable
     retention: Retention
+    workflows: Workflows
 
     async def open(self) -> None:
         """Open the store and the host, take up what is not over, begin to run."""
@@ -36,7 +46,9 @@ class Engine:
             await self.definitions.open()
             await self.jobs.open()
             await self.consoles.open()
+            await self.workflows.open()
         except BaseException:
+            await self.workflows.close()
             await self.consoles.close()
             await self.jobs.close()
             await self.jobs.ledger.store.close()
@@ -46,6 +58,7 @@ class Engine:
     async def close(self) -> None:
         """Do with live runs what the settings say, then let go of everything."""
         self.retention.close()
+        await self.workflows.close()
         if self.settings.on_shutdown is OnShutdown.DRAIN:
             await self.jobs.drain(timeout=self.settings.drain_timeout_ms / 1000)
         elif self.settings.on_shutdown is OnShutdown.STOP:

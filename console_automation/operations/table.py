@@ -18,6 +18,7 @@ from console_automation.operations.job_table import JOB_OPERATIONS
 from console_automation.operations.operation import Answer, Operation
 from console_automation.operations.session_table import SESSION_OPERATIONS
 from console_automation.operations.submission import Call
+from console_automation.operations.workflow_table import WORKFLOW_OPERATIONS
 from console_automation.ports import AuditRecord
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,13 @@ _GIVEN_UP = "given up"  # by the client; what it asked for may have happened
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    each.name: each for each in (*JOB_OPERATIONS, *SESSION_OPERATIONS, *DEFINITION_OPERATIONS)
+    each.name: each
+    for each in (
+        *JOB_OPERATIONS,
+        *SESSION_OPERATIONS,
+        *DEFINITION_OPERATIONS,
+        *WORKFLOW_OPERATIONS,
+    )
 }
 
 

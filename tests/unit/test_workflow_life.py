@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console_automation.core.definition import Caller
 from console_automation.core.job import Status
 from console_automation.core.workflow import Step, Workflow, check
 from console_automation.core.workflow_life import Graph, advance, begin, blocks, completed_steps
@@ -31,11 +32,10 @@ from console_automation.core.workflow_run import (
     StepSubmitted,
     StopAsked,
     StopStep,
-    WorkflowCaller,
     WorkflowRun,
 )
 
-CALLER = WorkflowCaller(client="test", environment={}, cwd="/")
+CALLER = Caller(client="test", environment={}, cwd="/")
 ENDS = {
     "completed": StepState(status=StepStatus.COMPLETED, has_result=True, result={"n": 1}),
     "failed": StepState(status=StepStatus.FAILED, reason="exit_code"),
@@ -67,7 +67,9 @@ class World:
     unwritten: list[tuple[str, StepState]] = field(default_factory=list)
     settled: WorkflowRun | None = None
     stopped: RunReason | None = None
-    jobs: dict[str, str] = field(default_factory=dict)  #: what became of each step's job, "" is live
+    jobs: dict[str, str] = field(
+        default_factory=dict
+    )  #: what became of each step's job, "" is live
     made: list[str] = field(default_factory=list)  #: steps in the order of their jobs
     most_live: int = 0
     todo: list[RunEffect] = field(default_factory=list)
@@ -395,7 +397,9 @@ def test_a_result_that_is_missing_fails_the_step_before_it_has_a_job() -> None:
     )
     run = world.live_to_the_end()
     assert run.steps["b"].reason == StepReason.INPUT and world.made == ["a"]
-    assert run.steps["b"].error == "steps.a.result.rows[3] has no value: steps.a.result has no 'rows'"
+    assert (
+        run.steps["b"].error == "steps.a.result.rows[3] has no value: steps.a.result has no 'rows'"
+    )
     assert run.error == f"step 'b' is failed: {run.steps['b'].error}"
 
 

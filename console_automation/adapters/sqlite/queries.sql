@@ -173,3 +173,84 @@ SELECT data FROM definition ORDER BY name
 -- delete_definition --
 -- Forget a job definition.
 DELETE FROM definition WHERE name = :name
+
+-- save_workflow --
+-- Add a workflow, or replace the one of its name.
+INSERT INTO workflow (project, name, registered_at, definition, caller, secrets)
+VALUES (:project, :name, :registered_at, :definition, :caller, :secrets)
+    ON CONFLICT (project, name) DO UPDATE
+   SET registered_at = excluded.registered_at, definition = excluded.definition,
+       caller = excluded.caller, secrets = excluded.secrets
+
+-- all_workflows --
+-- Return the workflows by project and name.
+SELECT * FROM workflow ORDER BY project, name
+
+-- delete_workflow --
+-- Forget a workflow.
+DELETE FROM workflow WHERE project = :project AND name = :name
+
+-- insert_workflow_run --
+-- Add a run.
+INSERT INTO workflow_run (id, project, name, key, cause, rerun_of, created_at, spec,
+                          status, stop, reason, error, ended_at)
+VALUES (:id, :project, :name, :key, :cause, :rerun_of, :created_at, :spec,
+        :status, :stop, :reason, :error, :ended_at)
+
+-- update_workflow_run --
+-- Replace a run's state. One that is over is final, whatever is asked.
+UPDATE workflow_run
+   SET status = :status, stop = :stop, reason = :reason, error = :error, ended_at = :ended_at
+ WHERE id = :id AND ended_at IS NULL
+
+-- save_workflow_step --
+-- Keep how a step ended; that is final.
+INSERT OR IGNORE INTO workflow_step (run_id, step, state, result)
+VALUES (:run_id, :step, :state, :result)
+
+-- workflow_run_by_id --
+-- Return one run.
+SELECT * FROM workflow_run WHERE id = :id
+
+-- workflow_run_by_key --
+-- Return the run that has a key.
+SELECT * FROM workflow_run WHERE key = :key
+
+-- unfinished_workflow_runs --
+-- Return the runs that are not over, oldest first.
+SELECT * FROM workflow_run WHERE ended_at IS NULL ORDER BY id
+
+-- workflow_steps --
+-- Return how the steps of a run ended.
+SELECT step, state, result FROM workflow_step WHERE run_id = :id
+
+-- latest_workflow_runs --
+-- Return runs without what was asked for, newest first.
+SELECT id, project, name, cause, rerun_of, created_at, status, reason, error, ended_at
+  FROM workflow_run
+ WHERE (:project IS NULL OR project = :project) AND (:name IS NULL OR name = :name)
+ ORDER BY id DESC
+ LIMIT :limit
+
+-- unanswered_jobs --
+-- Return jobs of a project that ended since a time and are the cause of no run of a workflow.
+SELECT job.* FROM job
+ WHERE completed_at >= :since AND project = :project
+   AND (:job_name IS NULL OR job.name = :job_name)
+   AND (:definition IS NULL OR json_extract(tags, '$.definition') = :definition)
+   AND status IN (SELECT value FROM json_each(:statuses))
+   AND NOT EXISTS (SELECT 1 FROM workflow_run WHERE key = :key || job.id)
+ ORDER BY completed_at
+ LIMIT :limit
+
+-- prune_workflow_steps --
+-- Forget the steps of runs that are about to go.
+DELETE FROM workflow_step
+ WHERE run_id IN (SELECT id FROM workflow_run
+                   WHERE ended_at < :before
+                     AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = workflow_run.cause))
+
+-- prune_workflow_runs --
+-- Forget runs that ended before a time, unless the job is kept that was their cause.
+DELETE FROM workflow_run
+ WHERE ended_at < :before AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = workflow_run.cause)

@@ -11,8 +11,10 @@ from console_automation.adapters.sqlite.database import Database, Statement, loa
 from console_automation.adapters.sqlite.definitions import SqliteDefinitions
 from console_automation.adapters.sqlite.rows import dump, job_of, row_of, state_of
 from console_automation.adapters.sqlite.sessions import SqliteSessions
+from console_automation.adapters.sqlite.workflows import SqliteWorkflows
 from console_automation.core.job import Job, Status
 from console_automation.core.timing import Timings, summarize
+from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.ports import AuditRecord, DefinitionStore, Entry, JobFilter, SessionStore
 
 _SAMPLE = 1000
@@ -27,6 +29,7 @@ class SqliteStore:
         self._sql = load_queries()
         self.sessions: SessionStore = SqliteSessions(self._database, self._sql)
         self.definitions: DefinitionStore = SqliteDefinitions(self._database, self._sql)
+        self.workflows: WorkflowStore = SqliteWorkflows(self._database, self._sql)
         self._last_seq = 0
 
     def on_commit(self, told: Callable[[float], None]) -> None:
