@@ -34,7 +34,28 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "MetricsView": ("", {"type": "object"}),
     "Cursor": ("", {"type": "object", "description": "row, column (from 0), visible"}),
+    "WorkflowView": (
+        "console_list_workflows",
+        {"type": "object", "description": "See console_list_workflows."},
+    ),
+    "TriggerView": ("", {"type": "object"}),
+    "RunView": (
+        "console_get_workflow_status",
+        {"type": "object", "description": "See console_get_workflow_status."},
+    ),
+    "StepView": (
+        "console_get_workflow_status",
+        {"type": "object", "description": "See console_get_workflow_status."},
+    ),
     # in requests
+    "StepRetry": (
+        "",
+        {
+            "type": "object",
+            "description": "Instead of the definition's: maxAttempts, backoffMs, backoffMultiplier,"
+            " maxBackoffMs, jitter, on.",
+        },
+    ),
     "OutputOptions": (
         "console_get_job_output",
         {

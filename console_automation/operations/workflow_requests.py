@@ -1,10 +1,12 @@
 """What clients may ask about workflows."""
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from console_automation.operations.definition_requests import DefinitionName, Json
+from console_automation.operations.definition_requests import Json
 from console_automation.operations.requests import (
     FinishedStatus,
     Milliseconds,
@@ -15,18 +17,37 @@ from console_automation.operations.requests import (
     plain_text,
 )
 
-WorkflowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$")]
-StepId = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")]
-RunId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(plain_text)]
-HookPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]{0,199}$")]
+
+def _word(first: str, others: str) -> Callable[[str], str]:
+    """Return a check for names of these characters. As a pattern it would be paid for by every client
+    that lists the tools."""
+    pattern = re.compile(f"[{first}][{others}]*")
+
+    def check(name: str) -> str:
+        if pattern.fullmatch(name):
+            return name
+        raise ValueError(f"must be of {others}, and begin with one of {first}")
+
+    return check
+
+
+_Short = Annotated[str, Field(min_length=1, max_length=100)]
+WorkflowName = Annotated[_Short, AfterValidator(_word("A-Za-z0-9", "A-Za-z0-9_./-"))]
+StepId = Annotated[_Short, AfterValidator(_word("A-Za-z_", "A-Za-z0-9_-"))]
+HookPath = Annotated[_Short, AfterValidator(_word("A-Za-z0-9", "A-Za-z0-9_/-"))]
+RunId = Annotated[_Short, AfterValidator(plain_text)]
 Secret = Annotated[str, Field(min_length=16, max_length=1_000), AfterValidator(plain_text)]
+
+
+class StepRetry(Retry):
+    """When and how to repeat a failed attempt of a step."""
 
 
 class Step(Request):
     """A step of a workflow."""
 
     id: StepId
-    job: DefinitionName = Field(description="A job definition.")
+    job: Name = Field(description="A job definition.")
     depends_on: list[StepId] = Field(default_factory=list, description="Steps.")
     input: Json = Field(
         default_factory=dict,
@@ -38,7 +59,7 @@ class Step(Request):
     )
     continue_on_error: bool = Field(False, description="If it fails, dependents run all the same.")
     timeout: Milliseconds | None = Field(None, description="Instead of the definition's.")
-    retry: Retry | None = Field(None, description="Instead of the definition's.")
+    retry: StepRetry | None = None
 
 
 class Trigger(Request):
@@ -49,7 +70,7 @@ class Trigger(Request):
     secret: Secret | None = Field(
         None, description="webhook: of the HMAC-SHA256 in X-Hub-Signature-256."
     )
-    job: DefinitionName | None = Field(None, description="completion: of this definition's jobs.")
+    job: Name | None = Field(None, description="completion: of this definition's jobs.")
     job_name: Name | None = Field(None, description="completion: of jobs with this name.")
     statuses: list[FinishedStatus] = Field(
         default_factory=lambda: list[FinishedStatus](("completed",)), min_length=1, max_length=4
