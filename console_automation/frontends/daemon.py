@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from console_automation.frontends.lines import LinesAhead, LineTooLong, read_lin
 from console_automation.operations.attaching import ATTACHING
 from console_automation.operations.submission import Call
 from console_automation.operations.table import OPERATIONS, invoke
+from console_automation.operations.webhooks import receive
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +119,13 @@ class Daemon:
         from console_automation.frontends.mcp.server import McpServer
 
         mcp = McpServer(self._engine)
-        http = HttpServer(self._settings, read_token(self._directory.home), mcp, self._metrics)
+        http = HttpServer(
+            self._settings,
+            read_token(self._directory.home),
+            mcp,
+            self._metrics,
+            partial(receive, self._engine),
+        )
         self.http_url = http.bind()
         log.info("serving %s", self.http_url, extra={"action": "http"})
         http.open()

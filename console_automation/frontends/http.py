@@ -1,7 +1,8 @@
-"""MCP and metrics over HTTP: loopback, one bearer token, every route behind the same three checks.
+"""MCP, metrics and webhooks over HTTP: loopback, one bearer token, every route behind the same checks.
 
 Off by default. The token is made on first use and kept in the state directory. Host and Origin are
-checked before anything else, so that a web page in a browser on this machine can reach nothing.
+checked before anything else, so that a web page in a browser on this machine can reach nothing. Who
+calls a webhook has no token, but signs what it sends with a secret of that webhook.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvicorn
@@ -26,10 +28,22 @@ from console_automation.adapters.prometheus import Metrics
 from console_automation.config import Settings
 from console_automation.errors import BadRequest, Unavailable
 from console_automation.frontends.mcp.server import McpServer
+from console_automation.operations.operation import Answer
+
+Hook = Callable[[str, bytes, str], Awaitable[Answer]]  #: takes path, body and signature
 
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/]+)(?::[0-9]*)?")
 _REFUSED_BYTES = 65_536
 _REFUSED_SECONDS = 1.0
+_HOOKS = "/hooks/"
+#: HTTP statuses for refusals of a webhook; what is not here is 500.
+_STATUS_OF_REFUSAL = {
+    "WORKFLOW_NOT_FOUND": 404,
+    "INVALID_ARGUMENT": 400,
+    "CONFLICT": 409,
+    "LIMIT_REACHED": 429,
+    "UNAVAILABLE": 503,
+}
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -80,7 +94,8 @@ class Gate:
         origin = headers.get(b"origin")
         if origin is not None and _hostname(origin.partition(b"://")[2]) not in self._hosts:
             return _refused(403, "requests from web pages are not served")
-        if not _bears(headers.get(b"authorization", b""), self._token):
+        is_signed = scope["path"].startswith(_HOOKS)
+        if not is_signed and not _bears(headers.get(b"authorization", b""), self._token):
             return _refused(401, "send the token: Authorization: Bearer <content of http-token>")
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
@@ -128,14 +143,26 @@ def _refused(status: int, why: str) -> Response:
     return JSONResponse({"error": why}, status_code=status, headers=headers)
 
 
+async def _bounded_body(request: Request, most: int) -> bytes | None:
+    """Return a body, None when it is longer than it may be, whatever its header says."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > most:
+            return None
+    return bytes(body)
+
+
 class HttpServer:
     """Listens on the address of the settings until it is closed."""
 
-    def __init__(self, settings: Settings, token: str, mcp: McpServer, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, token: str, mcp: McpServer, metrics: Metrics, hook: Hook
+    ) -> None:
         self._settings = settings
         self._socket: socket.socket | None = None
         self._serving: asyncio.Task[None]
-        app = build_app(settings, token, mcp, metrics)
+        app = build_app(settings, token, mcp, metrics, hook)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -191,7 +218,9 @@ class HttpServer:
         await self._serving
 
 
-def build_app(settings: Settings, token: str, mcp: McpServer, metrics: Metrics) -> Starlette:
+def build_app(
+    settings: Settings, token: str, mcp: McpServer, metrics: Metrics, hook: Hook
+) -> Starlette:
     """Return the whole HTTP application, gate included."""
     hosts = frozenset({"localhost", "127.0.0.1", "[::1]", settings.http_host.lower()})
 
@@ -201,6 +230,15 @@ def build_app(settings: Settings, token: str, mcp: McpServer, metrics: Metrics) 
     async def serve_health(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
+    async def serve_hook(request: Request) -> Response:
+        body = await _bounded_body(request, settings.http_max_body_bytes)
+        if body is None:
+            return _refused(413, f"a request may have {settings.http_max_body_bytes} bytes")
+        signature = request.headers.get("x-hub-signature-256", "")
+        answer = await hook(request.path_params["path"], body, signature)
+        status = _STATUS_OF_REFUSAL.get(answer.view["code"], 500) if answer.is_error else 202
+        return JSONResponse(answer.view, status_code=status)
+
     # The gate has checked Host and Origin of every route; the SDK would check its own route again.
     app = mcp.server.streamable_http_app(
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
@@ -209,6 +247,7 @@ def build_app(settings: Settings, token: str, mcp: McpServer, metrics: Metrics) 
         custom_starlette_routes=[
             Route("/metrics", serve_metrics, methods=["GET"]),
             Route("/healthz", serve_health, methods=["GET"]),
+            Route(_HOOKS + "{path:path}", serve_hook, methods=["POST"]),
         ],
     )
     gate = Middleware(Gate, token=token, hosts=hosts, max_body=settings.http_max_body_bytes)

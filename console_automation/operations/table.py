@@ -102,7 +102,7 @@ def _record(
 ) -> None:
     """Put a request that wanted to change something on record, with its outcome."""
     asked = arguments if isinstance(arguments, dict) else {}
-    about = (each.get(name) for name in ("jobId", "sessionId") for each in (view, asked))
+    about = (each.get(name) for name in ("jobId", "sessionId", "runId") for each in (view, asked))
     subject = next(filter(None, about), None)
     command = asked.get("command")
     record = AuditRecord(
@@ -114,9 +114,10 @@ def _record(
         detail=one_line(command, 200) if isinstance(command, str) else "",
     )
     saved = engine.jobs.ledger.store.record(record)
-    saved.add_done_callback(_log_failure)
+    saved.add_done_callback(log_failure)
 
 
-def _log_failure(saved: Any) -> None:
+def log_failure(saved: Any) -> None:
+    """Log it when what was to be put on record could not be."""
     if not saved.cancelled() and saved.exception() is not None:
         log.error("a request could not be put on record: %s", saved.exception())

@@ -75,11 +75,12 @@ def cancelled(result: CancelledResult) -> str:
 def listed(result: WorkflowsResult) -> str:
     """Tell of the workflows and the latest runs."""
     workflows, runs = result["workflows"], result["runs"]
-    lines = [counted(len(workflows), "workflow"), *map(_line, workflows)]
+    lines = [counted(len(workflows), "workflow"), *map(workflow_line, workflows)]
     return "\n".join([*lines, *(["latest runs:"] if runs else []), *map(run_line, runs)])
 
 
-def _line(workflow: WorkflowView) -> str:
+def workflow_line(workflow: WorkflowView) -> str:
+    """Say in one line what a workflow is."""
     steps = counted(len(workflow["steps"]), "step")
     triggers = "".join(f", {each['type']}" for each in workflow["triggers"])
     about = one_line(workflow["description"], 80)

@@ -35,6 +35,7 @@ OF_REFUSAL = {
     "JOB_NOT_FOUND": NOT_FOUND,
     "SESSION_NOT_FOUND": NOT_FOUND,
     "DEFINITION_NOT_FOUND": NOT_FOUND,
+    "WORKFLOW_NOT_FOUND": NOT_FOUND,
     "TIMEOUT": TIMED_OUT,
     "UNAVAILABLE": UNAVAILABLE,
 }
@@ -60,6 +61,8 @@ _SPOKEN_TOOLS = {
     "console_list_job_definitions": "`job definitions`",
     "console_list_jobs": "`job list`",
     "console_list_sessions": "`job session ls`",
+    "console_list_workflows": "`job workflow list`",
+    "console_remove_workflow": "`job workflow remove`",
     "console_send_input": "`job session send`",
     "console_send_job_input": "`job send`",
     "console_send_key": "`job session key`",

@@ -174,6 +174,7 @@ its exact exit code until it is cleaned up; the daemon starts by itself.
         "exec": "run a typed job by its name, and print its result",
         "definitions": "list the typed jobs there are",
         "define": "register typed jobs: from Python, TOML or JSON",
+        "workflow": "run typed jobs that wait for each other: register, run, status, rerun, ...",
         "attach": "attach this terminal to a session, or to a job on a terminal",
         "clean": "remove finished jobs",
         "top": "watch the jobs, live",
