@@ -29,17 +29,18 @@ from typing import Any
 LONGEST = 1_000  #: characters of a condition
 DEEPEST = 20  #: parentheses, lists and `not` within one another
 
+_QUOTED = r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' """
 _TOKEN = re.compile(
-    r"""\s*(?:
-    (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    rf"""\s*(?:
+    (?P<text>{_QUOTED})
     |(?P<number>-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)
-    |(?P<path>(?:input|steps)(?![\w-])(?:\.[A-Za-z_][\w-]*|\[\d+\]|\["(?:[^"\\]|\\.)*"\])*)
+    |(?P<path>(?:input|steps)(?![\w-])(?:\.[A-Za-z_][\w-]*|\[\d+\]|\[(?:{_QUOTED})\])*)
     |(?P<word>[A-Za-z_][\w-]*)
     |(?P<sign>==|!=|<=|>=|<|>|\(|\)|\[|\]|,)
     )""",
     re.VERBOSE | re.ASCII,
 )
-_PART = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[(\"(?:[^\"\\]|\\.)*\")\]", re.ASCII)
+_PART = re.compile(rf"\.([A-Za-z_][\w-]*) | \[(\d+)\] | \[({_QUOTED})\]", re.VERBOSE | re.ASCII)
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 

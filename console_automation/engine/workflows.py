@@ -66,7 +66,7 @@ class Workflows:
         self._awaiting: list[Registration] = []  #: those that the end of a job may start
         self._keyed = asyncio.Lock()  #: held from looking for a key to having stored it
         self._tasks: set[asyncio.Task[None]] = set()
-        self._deafen: Callable[[], None] = lambda: None
+        self._deafen: Callable[[], None] | None = None
 
     # -- life --------------------------------------------------------------------------------
 
@@ -83,8 +83,10 @@ class Workflows:
                     self._answer(job)
 
     async def close(self) -> None:
-        """Let go."""
-        self._deafen()
+        """Let go. Idempotent."""
+        if self._deafen is not None:
+            self._deafen()
+            self._deafen = None
         self.runs.close()
         for task in self._tasks:
             task.cancel()
