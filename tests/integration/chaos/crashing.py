@@ -25,6 +25,7 @@ from console_automation.ports import Entry, RunObserver
 from tests.integration.daemons import serve_as_installed
 
 STORE = ("insert", "update", "delete")
+WORKFLOWS = ("add_run", "save_step", "save_run")
 HOST = ("start", "adopt", "stop", "confirm", "discard")
 OBSERVER = ("run_started", "run_exited", "run_found", "run_refused")
 
@@ -84,6 +85,14 @@ class Stand:
         return carry_out
 
 
+class DangerousStore(Stand):
+    """A store whose writes about workflows are dangerous as well."""
+
+    @property
+    def workflows(self) -> Any:
+        return Stand(self._port.workflows, WORKFLOWS, self._fuse)
+
+
 class DangerousHost(Stand):
     """A host whose reports are dangerous as well."""
 
@@ -111,7 +120,7 @@ def serve_and_die(point: str | None, passed: Path, home: Path) -> int:
         return app.build_engine(
             directory,
             settings,
-            store=Stand(store, STORE, fuse),  # type: ignore[arg-type]
+            store=DangerousStore(store, STORE, fuse),
             host=DangerousHost(host, HOST, fuse),  # type: ignore[arg-type]
         )
 
