@@ -132,9 +132,7 @@ def routes_of(app: App) -> list[str]:
 async def test_no_route_serves_anybody_else(app: App, server: Server) -> None:
     routes = routes_of(app)
     assert {"/mcp", "/metrics", "/healthz"} <= set(routes)
-    routes.remove(
-        "/hooks/{path:path}"
-    )  # who calls these has no token: see test_workflow_triggers.py
+    routes.remove("/hooks/{path:path}")  # no token there: see test_workflow_triggers.py
     before = server.totals()
     for path in [*routes, "/", "/mcp/", "/no-such-route", "/mcp/../metrics"]:
         for method in METHODS:
