@@ -313,6 +313,10 @@ class Workflows:
             given = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"The body is no JSON document: {error}", field="body") from None
+        if not isinstance(given, dict):
+            raise BadRequest(
+                "The body is no JSON object, which is the input of a run.", field="body"
+            )
         return await self.execute(registration, given, registration.caller, trigger=WEBHOOK)
 
     def _heard(self, change: Change) -> None:

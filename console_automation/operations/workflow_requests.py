@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from console_automation.operations.definition_requests import Json
 from console_automation.operations.requests import (
@@ -103,7 +103,7 @@ class ExecuteWorkflow(Request):
     """Begin a run."""
 
     name: WorkflowName | None = None
-    input: JsonValue = Field(default_factory=dict)
+    input: Json = Field(default_factory=dict)
     rerun_of: RunId | None = Field(
         None,
         description="Instead of name and input: do again what did not complete in this run, and what"

@@ -23,6 +23,7 @@ from tests.performance import (
     recovery,
     submission,
     terminals,
+    workflows,
 )
 from tests.performance.harness import Row
 
@@ -39,6 +40,7 @@ BUDGETS: Mapping[str, Callable[[], list[Row]]] = {
     "B10": command_line.whole_processes,
     "B11": recovery.thousand_live_shims,
     "B12": terminals.keystrokes_and_crowd,
+    "B14": workflows.thousand_steps,
 }
 
 
