@@ -5,6 +5,7 @@ The story below is played on real shims and a real database. What differs from o
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import tempfile
@@ -21,7 +22,7 @@ KEPT = Path(__file__).with_name("examples.json")
 
 
 class Step(NamedTuple):
-    """A call. `@name` in its arguments stands for the job or session that the call of that name started.
+    """A call. `@name` in its arguments stands for the job, run or session that the call of it started.
 
     It is repeated until `until` holds of its result. One that is not told only waits for that.
     """
@@ -79,6 +80,37 @@ DEFINITIONS = (
     Step("console_remove_job", {"name": "count-lines"}),
 )
 
+#: The same with a workflow.
+WORKFLOWS = (
+    Step("console_register_job", {"name": "say", "command": "cat"}, told=False),
+    Step(
+        "console_register_workflow",
+        {
+            "name": "greet",
+            "description": "Say hello, and good-bye if asked to.",
+            "steps": [
+                {"id": "hello", "job": "say"},
+                {
+                    "id": "goodbye",
+                    "job": "say",
+                    "dependsOn": ["hello"],
+                    "condition": "input.polite == true",
+                },
+            ],
+        },
+    ),
+    Step(
+        "console_execute_workflow",
+        {"name": "greet", "input": {"polite": False}, "waitMs": 20_000},
+        "greeted",
+    ),
+    Step("console_get_workflow_status", {"runId": "@greeted"}),
+    Step("console_cancel_workflow", {"runId": "@greeted"}),
+    Step("console_list_workflows", {"limit": 1}),
+    Step("console_remove_workflow", {"name": "greet"}),
+    Step("console_remove_job", {"name": "say"}, told=False),
+)
+
 _IN = {"sessionId": "@docs"}
 
 #: The same with a session. Its shell is sh, whose prompt no file of the machine changes.
@@ -123,7 +155,7 @@ SESSION = (
 async def play() -> list[dict[str, Any]]:
     """Play the story on a state directory of its own and return what was called and answered."""
     calm = Settings(max_load_per_cpu=0, max_memory_percent=0)
-    with tempfile.TemporaryDirectory(prefix="ca-", dir="/tmp") as home:
+    with tempfile.TemporaryDirectory(prefix="ca-", dir="/tmp") as home, contextlib.chdir("/tmp"):
         async with open_app(home, calm) as app:
             return await _play(app)
 
@@ -131,15 +163,15 @@ async def play() -> list[dict[str, Any]]:
 async def _play(app: App) -> list[dict[str, Any]]:
     played: list[dict[str, Any]] = []
     started: dict[str, str] = {}
-    for step in (*JOBS, *DEFINITIONS, *SESSION):
+    for step in (*JOBS, *DEFINITIONS, *WORKFLOWS, *SESSION):
         arguments = _filled(step.arguments, started)
         of_session = OPERATIONS[step.tool].toolset == "sessions" or "sessionId" in arguments
         if "command" in arguments and OPERATIONS[step.tool].toolset == "jobs" and not of_session:
             arguments.setdefault("options", {})["workingDirectory"] = "/tmp"
         answer = await _answer(app, step, arguments)
         if step.name:
-            started[step.name] = str(answer.view["sessionId" if of_session else "jobId"])
-        if step.name and not of_session:
+            started[step.name] = _id_of(answer.view, of_session=of_session)
+        if started.get(step.name, "").startswith("job-"):
             await _begun(app, started[step.name])
         if not step.told:
             continue
@@ -155,6 +187,12 @@ async def _play(app: App) -> list[dict[str, Any]]:
             }
         )
     return json.loads(json.dumps(played))  # type: ignore[no-any-return]
+
+
+def _id_of(view: Mapping[str, Any], *, of_session: bool) -> str:
+    if "run" in view:
+        return str(view["run"]["runId"])
+    return str(view["sessionId" if of_session else "jobId"])
 
 
 async def _answer(app: App, step: Step, arguments: Mapping[str, Any]) -> Answer:
@@ -197,7 +235,7 @@ _PASSING = (
     (re.compile(r"\bsince=\d+"), "<since>"),
     (re.compile(r"^\d+ chunks?(?=; all so far, it is open)"), "<chunks>"),
 )
-_IDS = re.compile(r"\b(job|session)-\w{26}\b|\b[0-9a-f]{16}\b")
+_IDS = re.compile(r"\b(job|session|workflow)-\w{26}\b|\b[0-9a-f]{16}\b")
 
 
 def settled(played: Any) -> Any:

@@ -29,10 +29,10 @@ from console_automation.adapters.prometheus import Metrics
 from console_automation.adapters.state_directory import StateDirectory
 from console_automation.app import build_engine
 from console_automation.config import PREFIX, Settings
-from console_automation.core import job, keys, session
+from console_automation.core import job, keys, session, workflow_run
 from console_automation.core.job import STATUS_OF, TERMINAL, Phase
 from console_automation.core.lifecycle import TRANSITIONS
-from console_automation.operations import definition_views, session_views, views
+from console_automation.operations import definition_views, session_views, views, workflow_views
 from console_automation.operations.table import OPERATIONS, Operation
 from docs import commands, examples
 
@@ -125,6 +125,9 @@ def _parameters(tool: str, schema: Schema, prefix: str = "") -> Iterator[tuple[s
         meanings = REFERENCE["parameters"]
         meaning = given.get("description") or meanings.get(f"{tool}.{path}") or meanings[path]
         yield f"`{path}`", _type(node, definitions), default, _bounds(node), meaning
+        element = _plain(node.get("items", {}), definitions)
+        if "properties" in element:
+            yield from _parameters(tool, {**element, "$defs": definitions}, f"{path}[].")
 
 
 def _plain(node: Schema, definitions: Schema) -> Schema:
@@ -140,7 +143,9 @@ def _type(node: Schema, definitions: Schema) -> str:
     if node["type"] == "array":
         return "list of " + _type(_plain(node["items"], definitions), definitions)
     if node["type"] == "object":
-        return "object of strings"
+        of = node.get("additionalProperties")
+        is_of_strings = isinstance(of, dict) and of.get("type") == "string"
+        return "object of strings" if is_of_strings else "object"
     return str(node["type"])
 
 
@@ -340,13 +345,19 @@ def error_tree() -> str:
 SECTIONS: Mapping[str, Callable[[], str]] = {
     "job-tool-index": partial(tool_index, "jobs"),
     "session-tool-index": partial(tool_index, "sessions"),
+    "workflow-tool-index": partial(tool_index, "workflows"),
     "definition-tool-index": partial(tool_index, "definitions"),
     "job-tools": partial(tools, "jobs"),
     "session-tools": partial(tools, "sessions"),
+    "workflow-tools": partial(tools, "workflows"),
     "definition-tools": partial(tools, "definitions"),
     "job-results": partial(results, views),
     "session-results": partial(results, session_views),
     "definition-results": partial(results, definition_views),
+    "workflow-results": partial(results, workflow_views),
+    "step-statuses": partial(members, "status", workflow_run.StepStatus),
+    "step-reasons": partial(members, "reason", workflow_run.StepReason),
+    "run-reasons": partial(members, "reason", workflow_run.RunReason),
     "statuses": partial(members, "status", job.Status),
     "reasons": partial(members, "reason", job.Reason),
     "phases": phases,

@@ -15,6 +15,7 @@ from tests.integration.servers import PROGRAM, configure, environment
 from tests.waiting import PATIENCE
 
 JOBS = {each.name for each in OPERATIONS.values() if each.toolset == "jobs"}
+WORKFLOWS = {each.name for each in OPERATIONS.values() if each.toolset == "workflows"}
 SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessions"}
 DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "definitions"}
 
@@ -23,6 +24,7 @@ DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "def
     params=[
         ("jobs", JOBS, {"job"}),
         ("sessions", SESSIONS | {"console_execute_command"}, {"session"}),
+        ("workflows", WORKFLOWS, set()),
         (" sessions  jobs", JOBS | SESSIONS, {"job", "session"}),
         ("definitions", DEFINITIONS | {"console_get_job_status"}, set()),
     ],

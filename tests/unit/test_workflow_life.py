@@ -403,6 +403,50 @@ def test_a_result_that_is_missing_fails_the_step_before_it_has_a_job() -> None:
     assert run.error == f"step 'b' is failed: {run.steps['b'].error}"
 
 
+def carry_out_all(world: World) -> None:
+    while world.todo:
+        world.carry_out(0)
+
+
+def test_a_stop_holds_back_what_waits_for_room() -> None:
+    world = chain(Step(id="a", job="x"), Step(id="b", job="x"), max_concurrency=1)
+    carry_out_all(world)
+    world.stop(RunReason.CANCELLED)
+    world.finish(0)
+    run = world.live_to_the_end()
+    assert world.made == ["a"] and run.steps["a"].status is StepStatus.COMPLETED
+    assert (run.steps["b"].status, run.steps["b"].reason) == (StepStatus.SKIPPED, "cancelled")
+    assert run.status is Status.CANCELLED
+
+
+def test_a_job_that_is_made_while_the_run_is_being_stopped_is_ended() -> None:
+    world = chain(Step(id="a", job="x"))
+    world.stop(RunReason.TIMEOUT)
+    carry_out_all(world)
+    assert world.jobs == {"a": "cancelled"}
+    assert world.live_to_the_end().reason is RunReason.TIMEOUT
+
+
+def test_a_stop_that_finds_everything_done_is_none() -> None:
+    world = chain(Step(id="a", job="x"))
+    carry_out_all(world)
+    world.stop(RunReason.CANCELLED)
+    world.finish(0)
+    assert world.live_to_the_end().status is Status.COMPLETED
+
+
+def test_a_rerun_does_again_what_depended_on_a_failure_that_was_allowed() -> None:
+    steps = (
+        Step(id="a", job="x", continue_on_error=True),
+        Step(id="b", job="x", depends_on=("a",)),
+        Step(id="c", job="x"),
+    )
+    workflow = Workflow(name="w", steps=steps)
+    old = World(workflow, {"a": "failed", "b": "completed", "c": "completed"}).live_to_the_end()
+    assert outcomes_of(old)["b"] == ("completed", None)
+    assert completed_steps(Graph(workflow), old).keys() == {"c"}
+
+
 @pytest.mark.parametrize("shape", ["wide", "deep"])
 def test_a_thousand_steps_that_are_skipped_are_no_trouble(shape: str) -> None:
     steps = [Step(id="s0", job="x", condition="input.gone")]
