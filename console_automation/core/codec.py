@@ -14,6 +14,7 @@ from console_automation.core.job import (
     TerminalSize,
     Usage,
 )
+from console_automation.core.notify import Channel, Notify
 from console_automation.core.retry import RetryPolicy
 
 Plain = dict[str, Any]
@@ -85,6 +86,7 @@ def spec_to_plain(spec: JobSpec) -> Plain:
         },
         "depends_on": list(spec.depends_on),
         "even_if_failed": spec.even_if_failed,
+        "notify": [notify_to_plain(each) for each in spec.notify],
         "idempotency_key": spec.idempotency_key,
         "fingerprint": spec.fingerprint,
         "retry_of": spec.retry_of,
@@ -100,7 +102,22 @@ def spec_from_plain(plain: Plain) -> JobSpec:
             "command": command_from_plain(plain["command"]),
             "retry": RetryPolicy(**{**retry, "on": frozenset(retry["on"])}),
             "depends_on": tuple(plain["depends_on"]),
+            "notify": tuple(
+                map(notify_from_plain, plain.get("notify", ()))
+            ),  # older rows have none
         }
+    )
+
+
+def notify_to_plain(notify: Notify) -> Plain:
+    """Return a receiver as plain data."""
+    return {"channel": notify.channel.value, "target": notify.target, "on": sorted(notify.on)}
+
+
+def notify_from_plain(plain: Plain) -> Notify:
+    """Return the receiver that `notify_to_plain` was given."""
+    return Notify(
+        channel=Channel(plain["channel"]), target=plain["target"], on=frozenset(plain["on"])
     )
 
 

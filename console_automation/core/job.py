@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from console_automation.core.notify import Notify
 from console_automation.core.retry import RetryPolicy
 
 
@@ -185,6 +186,7 @@ class JobSpec:
     retry: RetryPolicy = RetryPolicy()
     depends_on: tuple[str, ...] = ()
     even_if_failed: bool = False  #: start when those are over, however they ended
+    notify: tuple[Notify, ...] = ()  #: who is told of its end
     idempotency_key: str | None = None
     fingerprint: str = ""  #: of the request, to tell a repeated submission from a conflicting one
     retry_of: str | None = None

@@ -17,6 +17,7 @@ from console_automation.engine.commands import on_terminal, project_of, resolve
 from console_automation.engine.engine import Engine
 from console_automation.engine.output import OutputQuery
 from console_automation.operations import requests as ask
+from console_automation.operations.notifying import notified
 
 T = TypeVar("T")
 Progress = Callable[[float, float, str], Awaitable[None]]
@@ -83,6 +84,7 @@ def job_spec(
         retry=_retry(options.retry),
         depends_on=tuple(options.depends_on),
         even_if_failed=options.even_if_failed,
+        notify=notified(engine.settings, options.notify),
         idempotency_key=options.idempotency_key,
         fingerprint=_fingerprint(request, cwd) if options.idempotency_key else "",
     )

@@ -27,6 +27,8 @@ from console_automation.core.job import (
     Reason,
     TerminalSize,
 )
+from console_automation.core.messages import Message
+from console_automation.core.notify import Channel
 from console_automation.core.session import (
     Closing,
     CommandStatus,
@@ -177,6 +179,25 @@ async def test_a_job_keeps_its_project_and_one_from_before_there_were_any_has_no
     found, total = await store.page(JobFilter(project="/srv/app"), before=None, limit=9)
     assert ({each.id for each in found}, total) == (ids, len(ids))
     assert [each.id for each in await store.named("näme")] == ["job-completed"]
+    await store.close()
+
+
+async def test_a_database_of_version_4_opens_with_what_is_to_be_told(home: Path) -> None:
+    restore(home, PAST[3])
+    store = SqliteStore(home)
+    await store.open()
+    assert await store.outbox.due(at=1760000002.0, each=1, limit=9) == [
+        Message(
+            id="notification-job-failed.1",
+            channel=Channel.WEBHOOK,
+            target="http://example.org/hooks?token=1",
+            subject="job näme failed",
+            body='{"id": "notification-job-failed.1"}',
+            due_at=1760000002.0,
+            attempts=2,
+            job_id="job-failed",
+        )
+    ]
     await store.close()
 
 
