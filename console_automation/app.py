@@ -122,7 +122,7 @@ def couriers(settings: Settings) -> dict[Channel, Courier]:
             user=settings.smtp_user,
             password=settings.smtp_password,
             sender=settings.smtp_from,
-            tls=settings.smtp_tls.value,
+            tls=settings.smtp_tls,
             timeout=settings.notify_timeout_ms / 1000,
         ),
     }

@@ -36,7 +36,10 @@ class MailCourier:
         """Hand the mail over; the server has taken it when this returns."""
         if not self._host or not self._sender:
             raise Unavailable("e-mail needs the settings smtp_host and smtp_from")
-        mail = self._mail(message)
+        try:
+            mail = self._mail(message)
+        except ValueError as error:
+            raise BadRequest(f"that cannot be a mail: {error}") from None
         try:
             await in_thread(lambda: self._send(mail))
         except smtplib.SMTPAuthenticationError as error:

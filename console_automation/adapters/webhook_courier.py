@@ -17,7 +17,8 @@ from console_automation.core.webhooks import WebhookUrl, is_public, parse_webhoo
 from console_automation.errors import BadRequest, Unavailable
 
 _MOST_OF_A_LINE = 8_192
-_MOST_LINES = 100
+_MOST_INTERIM = 100
+_CUT_SHORT = (asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
 
 
@@ -39,7 +40,7 @@ class WebhookCourier:
             writer.write(self._request(url, message))
             await writer.drain()
             status = await _status(reader)
-        except (OSError, ValueError, asyncio.IncompleteReadError) as error:
+        except (OSError, ValueError, *_CUT_SHORT) as error:
             raise Unavailable(f"{url.origin} broke off: {_said(error)}") from None
         finally:
             writer.transport.abort()
@@ -105,7 +106,7 @@ class WebhookCourier:
 
 async def _status(reader: asyncio.StreamReader) -> int:
     """Return the status of the answer; one of 1xx is followed by another."""
-    for _ in range(_MOST_LINES):
+    for _ in range(_MOST_INTERIM):
         found = _STATUS.fullmatch(await reader.readuntil(b"\n"))
         if not found:
             raise ValueError("that is no HTTP")

@@ -1,15 +1,20 @@
 """Receivers of notifications: a real HTTP server and a real SMTP server on loopback."""
 
+import asyncio
 import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-from aiosmtpd.controller import Controller
+import pytest
+import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 
@@ -81,6 +86,16 @@ def webhooks(tls: ssl.SSLContext | None = None) -> Iterator[Hooks]:
             thread.join()
 
 
+def trusted(directory: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """Have this process trust a certificate for localhost; return what a server proves it with."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(directory / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(directory / "authority.pem"))
+    proof = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(proof)
+    return proof
+
+
 @dataclass(slots=True, eq=False)
 class Mailbox:
     """What an SMTP server was handed, and what it is to answer."""
@@ -89,10 +104,24 @@ class Mailbox:
     mails: list[Envelope] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)  #: to the next recipients; then 250
     password: str = "the right one"
+    is_silent: bool = False
+
+    def parsed(self) -> list[EmailMessage]:
+        """Return what has come, as a mail program would read it."""
+        return [
+            message_from_bytes(bytes(each.content or b""), policy=policy.default)
+            for each in self.mails
+        ]
+
+    def keep_silent(self) -> None:
+        """Answer nothing to recipients from now on."""
+        self.is_silent = True
 
     async def handle_RCPT(  # noqa: N802 - so it is called
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        if self.is_silent:
+            await asyncio.Event().wait()
         envelope.rcpt_tos.append(address)
         return self.answers.pop(0) if self.answers else "250 OK"
 
@@ -111,22 +140,43 @@ class Mailbox:
 
 
 @contextmanager
-def mailbox(tls: ssl.SSLContext | None = None, *, login: bool = False) -> Iterator[Mailbox]:
-    """Run an SMTP server; with `tls` it wants STARTTLS, with `login` a name and a password."""
+def mailbox(tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
+    """Run an SMTP server; with `tls` it wants STARTTLS, and then a name and a password."""
     box = Mailbox()
-    controller = Controller(
-        box,
-        hostname="127.0.0.1",
-        port=0,
-        tls_context=tls,
-        require_starttls=tls is not None,
-        authenticator=box.authenticate if login else None,
-        auth_required=login,
-        auth_require_tls=False,
-    )
-    controller.start()
-    box.port = controller.server.sockets[0].getsockname()[1]
+    ready = threading.Event()
+    stop: list[Callable[[], object]] = []
+
+    served: list[SMTP] = []
+
+    def serve_another() -> SMTP:
+        another = SMTP(
+            box,
+            hostname="localhost",
+            tls_context=tls,
+            require_starttls=tls is not None,
+            authenticator=box.authenticate,
+            auth_required=tls is not None,
+        )
+        served.append(another)
+        return another
+
+    async def serve() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        server = await loop.create_server(serve_another, "127.0.0.1", 0)
+        box.port = server.sockets[0].getsockname()[1]
+        stop.append(lambda: loop.call_soon_threadsafe(ended.set))
+        ready.set()
+        await ended.wait()
+        server.close()
+        for each in served:
+            if each.transport is not None:
+                each.transport.abort()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait()
     try:
         yield box
     finally:
-        controller.stop()
+        stop[0]()
+        thread.join()
