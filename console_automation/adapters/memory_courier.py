@@ -12,10 +12,12 @@ class MemoryCourier:
     def __init__(self) -> None:
         self.delivered: list[Message] = []
         self.failures: list[ConsoleAutomationError] = []  #: of the next deliveries
+        self.attempts = 0
         self.silent: set[str] = set()  #: targets that never answer
 
     async def deliver(self, message: Message) -> None:
         """Take the message, or do what a test wants instead."""
+        self.attempts += 1
         if message.target in self.silent:
             await asyncio.Event().wait()
         if self.failures:

@@ -31,8 +31,10 @@ async def in_thread(work: Callable[[], T]) -> T:
             result = work()
         except Exception as failure:
             error = failure
-        if not loop.is_closed():
+        try:
             loop.call_soon_threadsafe(tell, result, error)
+        except RuntimeError:
+            pass  # the loop has ended meanwhile
 
     threading.Thread(target=run, daemon=True).start()
     return await done

@@ -15,6 +15,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
 
+from console_automation.config import Settings
 from console_automation.core.job import Command, JobSpec
 from console_automation.core.messages import Message
 from console_automation.core.notify import Channel
@@ -57,6 +58,15 @@ class Outcome(StrEnum):
 
 
 Listener = Callable[[Message, Outcome], None]
+
+
+def tries(settings: Settings) -> RetryPolicy:
+    """Return how often a message is tried, and with which pauses."""
+    return RetryPolicy(
+        max_attempts=settings.notify_attempts,
+        backoff=settings.notify_backoff_ms / 1000,
+        max_backoff=settings.notify_max_backoff_ms / 1000,
+    )
 
 
 class CommandCourier:
@@ -109,11 +119,7 @@ class Notifications:
         self._store = manager.ledger.store
         self._couriers = {Channel.COMMAND: CommandCourier(manager), **couriers}
         self._patience = settings.notify_timeout_ms / 1000
-        self._policy = RetryPolicy(
-            max_attempts=settings.notify_attempts,
-            backoff=settings.notify_backoff_ms / 1000,
-            max_backoff=settings.notify_max_backoff_ms / 1000,
-        )
+        self._policy = tries(settings)
         self._listeners: list[Listener] = []
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()

@@ -105,6 +105,7 @@ class Mailbox:
     answers: list[str] = field(default_factory=list)  #: to the next recipients; then 250
     password: str = "the right one"
     is_silent: bool = False
+    is_asked: bool = False  #: whether it was ever to take a mail
 
     def parsed(self) -> list[EmailMessage]:
         """Return what has come, as a mail program would read it."""
@@ -120,6 +121,7 @@ class Mailbox:
     async def handle_RCPT(  # noqa: N802 - so it is called
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        self.is_asked = True
         if self.is_silent:
             await asyncio.Event().wait()
         envelope.rcpt_tos.append(address)

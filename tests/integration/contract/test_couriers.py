@@ -15,7 +15,7 @@ from console_automation.core.notify import Channel
 from console_automation.engine.notifications import Courier
 from console_automation.errors import BadRequest, Unavailable
 from tests.integration.receivers import mailbox, webhooks
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Stage:
     received: Callable[[], list[str]]  #: the ids of what has arrived
     fail_once: Callable[[], object]  #: have the receiver refuse the next for now
     silence: Callable[[], object]  #: have the receiver never answer
+    is_asked: Callable[[], bool]  #: whether the receiver was ever spoken to
     hopeless: tuple[Courier, str]  #: a courier, and a target that it never can deliver to
 
     def message(self, target: str) -> Message:
@@ -52,6 +53,7 @@ def memory() -> Iterator[Stage]:
         received=lambda: [message.id for message in courier.delivered],
         fail_once=lambda: courier.failures.append(Unavailable("not now")),
         silence=lambda: courier.silent.add("somebody"),
+        is_asked=lambda: courier.attempts > 0,
         hopeless=(hopeless, "somebody"),
     )
 
@@ -66,6 +68,7 @@ def webhook() -> Iterator[Stage]:
             received=lambda: [each.message["id"] for each in hooks.received],
             fail_once=lambda: hooks.statuses.append(503),
             silence=lambda: hooks.silent.add("/hook"),
+            is_asked=lambda: bool(hooks.received),
             hopeless=(WebhookCourier(secret="", allow_private=False), hooks.url()),
         )
 
@@ -89,6 +92,7 @@ def mail() -> Iterator[Stage]:
             received=lambda: [mail["Console-Automation-Notification"] for mail in box.parsed()],
             fail_once=lambda: box.answers.append("451 try again"),
             silence=box.keep_silent,
+            is_asked=lambda: box.is_asked,
             hopeless=(courier, "me@example.org\r\nBcc: you@example.org"),
         )
 
@@ -122,7 +126,7 @@ async def test_what_never_can_be_delivered_is_told_apart(stage: Stage) -> None:
 async def test_a_delivery_that_is_not_answered_can_be_given_up(stage: Stage) -> None:
     stage.silence()
     delivery = asyncio.ensure_future(stage.courier.deliver(stage.message(stage.target)))
-    await asyncio.sleep(0)
+    await until(stage.is_asked, "the attempt")
     delivery.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(delivery, PATIENCE)
