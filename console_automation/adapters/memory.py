@@ -248,11 +248,10 @@ class MemoryOutbox:
 
     def remove(self, message_id: str) -> Future[None]:
         """Forget a message."""
-        left = {key: each for key, each in self._messages.items() if key != message_id}
-        return self._done(lambda: self._replace(left))
+        return self._done(lambda: self._forget(message_id))
 
-    def _replace(self, messages: dict[str, Message]) -> None:
-        self._messages = messages
+    def _forget(self, message_id: str) -> None:
+        self._messages.pop(message_id, None)
 
     async def due(self, *, at: float, each: int, limit: int) -> list[Message]:
         """Return the messages due at a time, at most `each` to one receiver, longest due first."""

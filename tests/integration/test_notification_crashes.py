@@ -61,7 +61,7 @@ def test_a_message_that_waits_for_its_next_try_outlives_the_daemon(
     home: Path, hooks: Hooks
 ) -> None:
     hooks.statuses.append(500)
-    with killable(home, **KNOBS | {"notify_backoff_ms": 3_000}) as daemon:
+    with killable(home, **KNOBS | {"notify_backoff_ms": 1_500}) as daemon:
         job_id = submit(daemon, {"webhook": hooks.url()})
         daemon.gate.open()
         until_now(lambda: hooks.received, "the first try")

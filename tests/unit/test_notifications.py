@@ -209,6 +209,38 @@ async def test_what_was_delivered_is_not_delivered_again_because_it_cannot_be_wr
     assert len(post.courier.delivered) == 1 and await post.waiting() == [] and not refusals
 
 
+async def test_what_is_delivered_while_the_outbox_is_read_is_not_delivered_again(
+    posts: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = await posts()
+    due, deliver = post.store.outbox.due, post.courier.deliver
+    arrived, reads = asyncio.Event(), 0
+
+    async def slow(message: Message) -> None:
+        await arrived.wait()
+        await deliver(message)
+
+    async def read(**asked: Any) -> list[Message]:
+        nonlocal reads
+        found = await due(**asked)
+        reads += 1
+        if found and post.notifications._under_way:
+            arrived.set()
+            await post.until_told(Outcome.DELIVERED)
+        return found
+
+    monkeypatch.setattr(post.courier, "deliver", slow)
+    monkeypatch.setattr(post.store.outbox, "due", read)
+    await post.submit(hook())
+    await until(lambda: post.notifications._under_way, "the attempt")
+    await post.after(0.0)
+    await post.until_told(Outcome.DELIVERED)
+    seen = reads
+    await post.after(0.0)
+    await until(lambda: reads > seen + 1 or not post.notifications._under_way, "another read")
+    assert len(post.courier.delivered) == 1
+
+
 async def test_an_outbox_that_cannot_be_read_is_read_later(
     posts: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +323,15 @@ async def test_another_message_than_that_of_a_job_may_be_posted(posts: Open) -> 
     await post.notifications.post([message])
     await post.until_told(Outcome.DELIVERED)
     assert post.courier.delivered == [message]
+
+
+async def test_a_job_that_is_run_again_tells_the_same_receivers(posts: Open) -> None:
+    post = await posts()
+    job = await post.submit(hook())
+    await post.until_told(Outcome.DELIVERED)
+    again = await post.manager.retry(job.id, client="test")
+    await post.until_told(Outcome.DELIVERED, Outcome.DELIVERED)
+    assert post.courier.delivered[-1].id == f"notification-{again.id}.1"
 
 
 async def test_what_is_not_delivered_when_it_closes_is_there_for_the_next(build: Build) -> None:
