@@ -140,7 +140,7 @@ def _type(node: Schema, definitions: Schema) -> str:
     if node["type"] == "array":
         return "list of " + _type(_plain(node["items"], definitions), definitions)
     if node["type"] == "object":
-        return "object of strings"
+        return "object" if "properties" in node else "object of strings"
     return str(node["type"])
 
 

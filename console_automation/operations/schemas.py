@@ -30,11 +30,12 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "CommandView": (
         "console_get_command_history",
-        {"type": "object", "description": "See console_get_command_history."},
+        {"type": "object"},
     ),
     "MetricsView": ("", {"type": "object"}),
     "Cursor": ("", {"type": "object", "description": "row, column (from 0), visible"}),
     # in requests
+    "Notify": ("", {"type": "object"}),
     "OutputOptions": (
         "console_get_job_output",
         {
