@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from console_automation.adapters.guards import ProcessGuards
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.processes import SystemProcesses
-from console_automation.app import new_screen, new_session_id, new_workflow_run_id
+from console_automation.adapters.tokens import Tokens
+from console_automation.app import couriers, new_screen, new_session_id, new_workflow_run_id
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.engine import Engine
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.notifications import Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
 from console_automation.engine.screens import Screens
@@ -82,7 +85,12 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
     screens = Screens(log, new_screen)
     store: Any = manager.ledger.store
     definitions = Definitions(
-        settings=manager.settings, store=store, clock=manager.clock, read_project=lambda _: {}
+        settings=manager.settings,
+        store=store,
+        clock=manager.clock,
+        read_project=lambda project: {},
+        principals=Tokens(runs),
+        guards=ProcessGuards(),
     )
     return Engine(
         settings=manager.settings,
@@ -104,4 +112,5 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
             store=store.workflows,
             new_id=new_workflow_run_id,
         ),
+        notifications=Notifications(manager, couriers(manager.settings)),
     )

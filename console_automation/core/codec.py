@@ -3,6 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
+from console_automation.core.access import Action, Rule
 from console_automation.core.definition import JobDefinition
 from console_automation.core.job import (
     Cause,
@@ -17,6 +18,7 @@ from console_automation.core.job import (
     TerminalSize,
     Usage,
 )
+from console_automation.core.notify import Channel, Notify
 from console_automation.core.retry import RetryPolicy
 
 Plain = dict[str, Any]
@@ -82,9 +84,11 @@ def spec_to_plain(spec: JobSpec) -> Plain:
         "retry": retry_to_plain(spec.retry),
         "depends_on": list(spec.depends_on),
         "even_if_failed": spec.even_if_failed,
+        "notify": [notify_to_plain(each) for each in spec.notify],
         "idempotency_key": spec.idempotency_key,
         "fingerprint": spec.fingerprint,
         "retry_of": spec.retry_of,
+        "owner": spec.owner,
         "contract": spec.contract and contract_to_plain(spec.contract),
     }
 
@@ -99,6 +103,9 @@ def spec_from_plain(plain: Plain) -> JobSpec:
             "retry": retry_from_plain(plain["retry"]),
             "depends_on": tuple(plain["depends_on"]),
             "contract": contract and Contract(**contract),
+            "notify": tuple(
+                map(notify_from_plain, plain.get("notify", ()))
+            ),  # older rows have none
         }
     )
 
@@ -130,6 +137,15 @@ def definition_to_plain(definition: JobDefinition) -> Plain:
         "args": None if args is None else list(args),
         "tags": list(definition.tags),
         "retry": retry_to_plain(definition.retry),
+        "permissions": [
+            {
+                "action": rule.action.value,
+                "roles": list(rule.roles),
+                "scopes": list(rule.scopes),
+                "guard": rule.guard,
+            }
+            for rule in definition.permissions
+        ],
     }
 
 
@@ -142,6 +158,15 @@ def definition_from_plain(plain: Plain) -> JobDefinition:
             "args": None if args is None else tuple(args),
             "tags": tuple(plain["tags"]),
             "retry": retry_from_plain(plain["retry"]),
+            "permissions": tuple(
+                Rule(
+                    action=Action(rule["action"]),
+                    roles=tuple(rule["roles"]),
+                    scopes=tuple(rule["scopes"]),
+                    guard=rule["guard"],
+                )
+                for rule in plain["permissions"]
+            ),
         }
     )
 
@@ -154,6 +179,18 @@ def contract_to_plain(contract: Contract) -> Plain:
         "input": dict(contract.input),
         "output_schema": None if schema is None else dict(schema),
     }
+
+
+def notify_to_plain(notify: Notify) -> Plain:
+    """Return a receiver as plain data."""
+    return {"channel": notify.channel.value, "target": notify.target, "on": sorted(notify.on)}
+
+
+def notify_from_plain(plain: Plain) -> Notify:
+    """Return the receiver that `notify_to_plain` was given."""
+    return Notify(
+        channel=Channel(plain["channel"]), target=plain["target"], on=frozenset(plain["on"])
+    )
 
 
 def exit_to_plain(exit: Exit) -> Plain:

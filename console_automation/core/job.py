@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from console_automation.core.notify import Notify
 from console_automation.core.retry import RetryPolicy
 
 
@@ -205,10 +206,12 @@ class JobSpec:
     retry: RetryPolicy = RetryPolicy()
     depends_on: tuple[str, ...] = ()
     even_if_failed: bool = False  #: start when those are over, however they ended
+    notify: tuple[Notify, ...] = ()  #: who is told of its end
     idempotency_key: str | None = None
     fingerprint: str = ""  #: of the request, to tell a repeated submission from a conflicting one
     retry_of: str | None = None
     contract: Contract | None = None
+    owner: str = ""  #: the principal whose job it is; "" for jobs of before there were any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,7 @@ def caller_to_plain(caller: Caller) -> Plain:
     """Return the caller as plain data."""
     return {
         "client": caller.client,
+        "principal": caller.principal,
         "environment": dict(caller.environment),
         "cwd": caller.cwd,
     }

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from console_automation.core.access import LOCAL
 from console_automation.core.definition import Caller
 from console_automation.core.job import Job, Status
 from console_automation.core.workflow import Registration, Trigger, TriggerKind, Workflow, check
@@ -152,7 +153,7 @@ class Workflows:
             if step.job in found:
                 continue
             try:
-                self._definitions.find(step.job, registration.project)
+                self._definitions.find(step.job, registration.project, LOCAL)
                 found.add(step.job)
             except DefinitionNotFound as error:
                 raise BadRequest(

@@ -115,17 +115,14 @@ class Daemon:
         gc.enable()
 
     def _start_http(self) -> Any:
+        from console_automation.adapters.tokens import Tokens
         from console_automation.frontends.http import HttpServer, read_token
         from console_automation.frontends.mcp.server import McpServer
 
         mcp = McpServer(self._engine)
-        http = HttpServer(
-            self._settings,
-            read_token(self._directory.home),
-            mcp,
-            self._metrics,
-            partial(receive, self._engine),
-        )
+        home = self._directory.home
+        hook = partial(receive, self._engine)
+        http = HttpServer(self._settings, read_token(home), Tokens(home), mcp, self._metrics, hook)
         self.http_url = http.bind()
         log.info("serving %s", self.http_url, extra={"action": "http"})
         http.open()

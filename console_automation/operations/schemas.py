@@ -30,7 +30,7 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "CommandView": (
         "console_get_command_history",
-        {"type": "object", "description": "See console_get_command_history."},
+        {"type": "object"},
     ),
     "MetricsView": ("", {"type": "object"}),
     "Cursor": ("", {"type": "object", "description": "row, column (from 0), visible"}),
@@ -56,6 +56,7 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
             " maxBackoffMs, jitter, on.",
         },
     ),
+    "Notify": ("", {"type": "object"}),
     "OutputOptions": (
         "console_get_job_output",
         {

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from console_automation.config import Settings
+from console_automation.core.access import LOCAL, Principal
 from console_automation.core.job import Command, JobSpec
 from console_automation.core.retry import RETRIED_BY_DEFAULT, RetryPolicy
 from console_automation.engine.commands import on_terminal, project_of, resolve
 from console_automation.engine.engine import Engine
 from console_automation.engine.output import OutputQuery
 from console_automation.operations import requests as ask
+from console_automation.operations.notifying import notified
 
 T = TypeVar("T")
 Progress = Callable[[float, float, str], Awaitable[None]]
@@ -34,6 +36,7 @@ class Call:
     client: str
     environment: Mapping[str, str] = field(repr=False)
     cwd: str
+    principal: Principal = LOCAL
     progress: Progress | None = None
     patience: float = math.inf
 
@@ -70,7 +73,13 @@ def job_spec(
     )
     at = engine.jobs.clock.now()
     if isinstance(options, ask.CommandOptions):
-        return JobSpec(command=command, created_at=at, client=call.client, project=project_of(cwd))
+        return JobSpec(
+            command=command,
+            created_at=at,
+            client=call.client,
+            project=project_of(cwd),
+            owner=call.principal.name,
+        )
     return JobSpec(
         command=command,
         created_at=at,
@@ -83,8 +92,10 @@ def job_spec(
         retry=retry_policy(options.retry),
         depends_on=tuple(options.depends_on),
         even_if_failed=options.even_if_failed,
+        notify=notified(engine.settings, options.notify),
         idempotency_key=options.idempotency_key,
         fingerprint=_fingerprint(request, cwd) if options.idempotency_key else "",
+        owner=call.principal.name,
     )
 
 
@@ -103,8 +114,11 @@ def retry_policy(retry: ask.Retry | None) -> RetryPolicy:
 
 
 def _fingerprint(request: ask.ExecuteAsync | ask.ExecuteCommand, cwd: str) -> str:
-    """Return what makes two requests the same: all of them but how long the caller waits."""
-    asked = request.model_dump(mode="json", exclude={"options": {"wait_ms"}})
+    """Return what makes two requests the same: all of them but how long the caller waits.
+
+    What is left at its default is left out, so that an option of a later version changes nothing.
+    """
+    asked = request.model_dump(mode="json", exclude={"options": {"wait_ms"}}, exclude_defaults=True)
     text = json.dumps([asked, os.path.normpath(cwd)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

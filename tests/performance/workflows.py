@@ -13,6 +13,7 @@ from pathlib import Path
 
 from console_automation.app import open_app
 from console_automation.config import Settings
+from console_automation.core.access import LOCAL
 from console_automation.core.definition import Caller, JobDefinition
 from console_automation.core.job import Status
 from console_automation.core.workflow import Step, Workflow
@@ -24,7 +25,7 @@ _STEPS = 1_000
 _ROUNDS = 3
 _MOST = 1.2
 _PATIENCE = 600.0
-_CALLER = Caller(client="bench", environment={"PATH": "/usr/bin:/bin"}, cwd="/")
+_CALLER = Caller(client="bench", principal="local", environment={"PATH": "/usr/bin:/bin"}, cwd="/")
 
 #: The numbers of steps that can be submitted together; each level depends on the whole level before.
 _SHAPES: Mapping[str, Sequence[range]] = {
@@ -44,7 +45,7 @@ async def _measure(home: Path) -> list[Row]:
     rows = []
     async with open_app(home, Settings(**CALM)) as app:
         engine = app.engine
-        await engine.definitions.register(JobDefinition(name="true", command=TRUE, args=()))
+        await engine.definitions.register(JobDefinition(name="true", command=TRUE, args=()), LOCAL)
         for shape, levels in _SHAPES.items():
             pairs = []
             registering: list[float] = []

@@ -35,7 +35,7 @@ from console_automation.core.workflow_run import (
     WorkflowRun,
 )
 
-CALLER = Caller(client="test", environment={}, cwd="/")
+CALLER = Caller(client="test", principal="local", environment={}, cwd="/")
 ENDS = {
     "completed": StepState(status=StepStatus.COMPLETED, has_result=True, result={"n": 1}),
     "failed": StepState(status=StepStatus.FAILED, reason="exit_code"),

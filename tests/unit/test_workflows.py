@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from console_automation.adapters.memory import MemoryStore, failing
 from console_automation.adapters.memory_host import MemoryHost
 from console_automation.config import Settings
+from console_automation.core.access import LOCAL, Principal
 from console_automation.core.definition import Caller, JobDefinition
 from console_automation.core.job import Job, Status
 from console_automation.core.retry import RetryPolicy
@@ -34,8 +35,18 @@ from tests.builders import script, spec
 from tests.conftest import CalmGauge
 from tests.waiting import PATIENCE, until
 
-CALLER = Caller(client="test", environment={"PATH": "/usr/bin:/bin"}, cwd="/")
+CALLER = Caller(client="test", principal="local", environment={"PATH": "/usr/bin:/bin"}, cwd="/")
 SECRET = "a secret of some length"
+
+
+class Everybody:
+    """Principals who may do anything, and guards that have no objection."""
+
+    def named(self, name: str) -> Principal | None:
+        return LOCAL
+
+    async def agrees(self, guard: str, question: Mapping[str, Any]) -> bool:
+        return True
 
 
 class SetClock:
@@ -74,6 +85,8 @@ class Bench:
             store=self.store,
             clock=self.clock,
             read_project=lambda project: {},
+            principals=Everybody(),
+            guards=Everybody(),
         )
         self.workflows = Workflows(
             jobs=self.jobs,
@@ -100,7 +113,7 @@ class Bench:
     async def define(self, name: str, command: str = "", **fields: Any) -> None:
         """Have a job definition; what it runs is its name unless told."""
         await self.definitions.register(
-            JobDefinition(name=name, command=command or name.replace("-", " "), **fields)
+            JobDefinition(name=name, command=command or name.replace("-", " "), **fields), LOCAL
         )
 
     async def keep(self, *steps: Step, **fields: Any) -> Registration:
@@ -239,7 +252,7 @@ async def test_the_input_of_a_run_is_held_against_its_schema(bench: Bench) -> No
 
 async def test_a_definition_that_is_gone_is_noticed_before_anything_runs(bench: Bench) -> None:
     kept = await bench.keep(step("a", "exit-0"), step("b", "exit-3"))
-    await bench.definitions.remove("exit-3")
+    await bench.definitions.remove("exit-3", LOCAL)
     with pytest.raises(BadRequest) as raised:
         await bench.workflows.execute(kept, {}, CALLER)
     assert raised.value.details["field"] == "steps.1.job"

@@ -25,7 +25,7 @@ from console_automation.engine.workflow_store import WorkflowStore, completion_k
 from console_automation.errors import Unavailable
 from tests.builders import exit_of, job, spec
 
-CALLER = Caller(client="test", environment={"A": "ä"}, cwd="/p")
+CALLER = Caller(client="test", principal="local", environment={"A": "ä"}, cwd="/p")
 WHOLE = Workflow(
     name="w",
     description="all that there is",
