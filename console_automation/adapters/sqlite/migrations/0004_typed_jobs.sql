@@ -1,3 +1,15 @@
+-- What is new in version 4: job definitions and results, and the outbox of notifications.
+
+CREATE TABLE definition (
+    name TEXT PRIMARY KEY,
+    data TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE result (
+    job_id TEXT PRIMARY KEY,
+    data   TEXT NOT NULL
+) STRICT;
+
 -- What is to be told of ends, until it is delivered. `receiver` is who has to be there for it.
 
 CREATE TABLE outbox (
