@@ -34,16 +34,17 @@ from console_automation.config import Settings
 from console_automation.engine.admission import Admission
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
-from console_automation.engine.engine import Engine
+from console_automation.engine.engine import Engine, EngineStore
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
 from console_automation.engine.recordings import recording
 from console_automation.engine.retention import Retention
+from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
-from console_automation.ports import Emulator, RunHost, Store
+from console_automation.ports import Emulator, RunHost
 
 
 def new_job_id() -> str:
@@ -54,6 +55,11 @@ def new_job_id() -> str:
 def new_session_id() -> str:
     """Return a session id, made like that of a job."""
     return f"session-{str(ULID()).lower()}"
+
+
+def new_schedule_id() -> str:
+    """Return a schedule id, made like that of a job."""
+    return f"schedule-{str(ULID()).lower()}"
 
 
 def new_screen(cols: int, rows: int) -> Emulator:
@@ -67,7 +73,7 @@ def build_engine(
     directory: StateDirectory,
     settings: Settings,
     *,
-    store: Store | None = None,
+    store: EngineStore | None = None,
     host: RunHost | None = None,
 ) -> Engine:
     """Put an engine together; `store` and `host` can be replaced, for tests that break them."""
@@ -102,6 +108,7 @@ def build_engine(
         screens=screens,
         processes=SystemProcesses(),
         retention=Retention(manager, consoles, screens),
+        schedules=Schedules(jobs=manager, store=store.schedules, new_id=new_schedule_id),
     )
 
 

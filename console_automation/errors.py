@@ -7,6 +7,7 @@
     │   └── WorkingDirectoryNotFound  WORKING_DIRECTORY_NOT_FOUND
     ├── JobNotFound                   JOB_NOT_FOUND
     ├── SessionNotFound               SESSION_NOT_FOUND
+    ├── ScheduleNotFound              SCHEDULE_NOT_FOUND
     ├── SessionClosed                 SESSION_CLOSED
     ├── Conflict                      CONFLICT            the thing exists, its state forbids this
     ├── LimitReached                  LIMIT_REACHED
@@ -84,6 +85,18 @@ class SessionNotFound(ConsoleAutomationError):
         )
 
 
+class ScheduleNotFound(ConsoleAutomationError):
+    """There is no such schedule."""
+
+    code = "SCHEDULE_NOT_FOUND"
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"There is no schedule {reference!r}. Call console_list_schedules to see those there are.",
+            scheduleId=reference,
+        )
+
+
 class SessionClosed(ConsoleAutomationError):
     """The session is closed."""
 
@@ -154,6 +167,7 @@ _BY_CODE: tuple[type[ConsoleAutomationError], ...] = (
     WorkingDirectoryNotFound,
     JobNotFound,
     SessionNotFound,
+    ScheduleNotFound,
     SessionClosed,
     Conflict,
     LimitReached,

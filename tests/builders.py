@@ -5,13 +5,14 @@ from typing import Any
 
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.processes import SystemProcesses
-from console_automation.app import new_screen, new_session_id
+from console_automation.app import new_schedule_id, new_screen, new_session_id
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.engine import Engine
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
+from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 
 
@@ -91,4 +92,7 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
         screens=screens,
         processes=SystemProcesses(),
         retention=Retention(manager, consoles, screens),
+        schedules=Schedules(
+            jobs=manager, store=manager.ledger.store.schedules, new_id=new_schedule_id
+        ),
     )

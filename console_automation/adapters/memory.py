@@ -4,9 +4,11 @@ import asyncio
 from asyncio import Future, get_running_loop
 from collections.abc import Callable, Sequence
 
+from console_automation.adapters.memory_schedules import MemorySchedules
 from console_automation.core.job import Job, Status
 from console_automation.core.session import CommandStatus, Session, SessionCommand
 from console_automation.core.timing import Timings, summarize
+from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.errors import Unavailable
 from console_automation.ports import AuditRecord, Entry, JobFilter, SessionStore
 
@@ -22,6 +24,9 @@ class MemoryStore:
         self._audit: list[AuditRecord] = []
         self._is_open = False
         self.sessions: SessionStore = MemorySessions(self._done)
+        self.schedules: ScheduleStore = MemorySchedules(
+            self._done, lambda why: failing(Unavailable(why))
+        )
 
     async def open(self) -> None:
         """Make the store ready."""

@@ -80,7 +80,7 @@ def job_spec(
         session_id=options.session_id,
         priority=options.priority,
         tags=options.tags,
-        retry=_retry(options.retry),
+        retry=retry_policy(options.retry),
         depends_on=tuple(options.depends_on),
         even_if_failed=options.even_if_failed,
         idempotency_key=options.idempotency_key,
@@ -88,7 +88,8 @@ def job_spec(
     )
 
 
-def _retry(retry: ask.Retry | None) -> RetryPolicy:
+def retry_policy(retry: ask.Retry | None) -> RetryPolicy:
+    """Return when and how a failed attempt is repeated; without a wish it is not."""
     if retry is None:
         return RetryPolicy()
     return RetryPolicy(

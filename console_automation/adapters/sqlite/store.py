@@ -9,9 +9,11 @@ from pathlib import Path
 
 from console_automation.adapters.sqlite.database import Database, Statement, load_queries
 from console_automation.adapters.sqlite.rows import dump, job_of, row_of, state_of
+from console_automation.adapters.sqlite.schedules import SqliteSchedules
 from console_automation.adapters.sqlite.sessions import SqliteSessions
 from console_automation.core.job import Job, Status
 from console_automation.core.timing import Timings, summarize
+from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.ports import AuditRecord, Entry, JobFilter, SessionStore
 
 _SAMPLE = 1000
@@ -25,6 +27,7 @@ class SqliteStore:
         self._database = Database(home / "jobs.db", home / "instance")
         self._sql = load_queries()
         self.sessions: SessionStore = SqliteSessions(self._database, self._sql)
+        self.schedules: ScheduleStore = SqliteSchedules(self._database, self._sql)
         self._last_seq = 0
 
     def on_commit(self, told: Callable[[float], None]) -> None:
