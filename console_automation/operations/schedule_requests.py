@@ -53,15 +53,9 @@ class Trigger(Request):
     """When to fire: one of `at`, `everyMs` and `cron`."""
 
     at: Text | None = Field(None, description="Once: ISO 8601; without an offset, in timezone.")
-    every_ms: Annotated[Milliseconds, Field(ge=1000)] | None = Field(
-        None, description="At intervals, 1000 at least."
-    )
-    cron: Annotated[Text, Field(max_length=200)] | None = Field(
-        None, description="Five fields, as in '30 2 * * MON-FRI'."
-    )
-    timezone: Annotated[Text, Field(max_length=100)] = Field(
-        "UTC", description="IANA name: Europe/Berlin."
-    )
+    every_ms: float | None = Field(None, ge=1000, le=365 * _DAY, description="At intervals.")
+    cron: Name | None = Field(None, description="Five fields, as in '30 2 * * MON-FRI'.")
+    timezone: Name = Field("UTC", description="IANA name: Europe/Berlin.")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Trigger":
@@ -77,7 +71,7 @@ class CreateSchedule(Request):
     command: Line = Field(description="A shell line; or, with args, one program (no shell).")
     args: list[Text] | None = Field(None, max_length=10_000)
     trigger: Trigger
-    options: JobOptions = Field(default_factory=JobOptions, description="Of each job.")
+    options: JobOptions = Field(default_factory=JobOptions)
     metadata: Metadata = Field(
         default_factory=dict, description="Yours; each run has it in CONSOLE_AUTOMATION_METADATA."
     )

@@ -31,9 +31,34 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
         "console_get_command_history",
         {"type": "object", "description": "See console_get_command_history."},
     ),
+    "ScheduleView": (
+        "console_get_schedule",
+        {"type": "object", "description": "See console_get_schedule."},
+    ),
+    "VersionView": ("", {"type": "object"}),
     "MetricsView": ("", {"type": "object"}),
     "Cursor": ("", {"type": "object", "description": "row, column (from 0), visible"}),
     # in requests
+    "Trigger": (
+        "console_create_schedule",
+        {"type": "object", "description": "As for console_create_schedule."},
+    ),
+    "Retry": (
+        "console_execute_async",
+        {
+            "type": "object",
+            "description": "As for console_execute_async: maxAttempts, backoffMs, ...",
+        },
+    ),
+    "JobOptions": (
+        "",
+        {
+            "type": "object",
+            "description": "Of each job, as for console_execute_async: workingDirectory, environment,"
+            " shell, stdin, timeout (ms; default 300000, 0: never), idleTimeout, priority, tags,"
+            " retry ({maxAttempts, backoffMs, ...}), leftovers, ...",
+        },
+    ),
     "OutputOptions": (
         "console_get_job_output",
         {
