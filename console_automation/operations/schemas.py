@@ -106,8 +106,8 @@ def _finish(schema: dict[str, Any], *, nulls: bool) -> dict[str, Any]:
     definitions = schema.pop("$defs", {})
     if not nulls:
         for name, definition in definitions.items():
-            if "properties" in definition:
-                definition.pop("description", None)  # a docstring; what is brief has none
+            if name not in _BRIEF or definition != _BRIEF[name][1]:
+                definition.pop("description", None)  # a docstring
             definition.pop("additionalProperties", None)  # refused all the same
             for option in _SAID_BEFORE.get(name, ()):
                 definition["properties"][option].pop("description", None)
