@@ -116,8 +116,9 @@ def step(schedule: Schedule, now: float) -> Step:
     first = schedule.next_fire
     assert first is not None
     trigger = schedule.version.trigger
-    # One more than are made up for: it tells whether there are more.
-    due = newest_fires(trigger, first, now - schedule.jitter, most=MOST_MADE_UP + 1) or [first]
+    # One more than are made up for tells whether there are more.
+    most = MOST_MADE_UP + 1 if schedule.missed is Missed.ALL else 2
+    due = newest_fires(trigger, first, now - schedule.jitter, most=most)
     last = due[-1]
 
     def to(until: float, *, fires: bool) -> Step:

@@ -11,8 +11,10 @@ end, one in the hour that comes twice comes the first time. Fires at every hour 
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from itertools import count, takewhile
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -87,22 +89,29 @@ def zone_of(name: str) -> tzinfo:
 
 def next_fire(trigger: Trigger, after: float) -> float | None:
     """Return the first fire later than a time, None when there is none."""
+    return next(fires(trigger, after), None)
+
+
+def fires(trigger: Trigger, after: float) -> Iterator[float]:
+    """Yield the fires later than a time, one after the other."""
     match trigger:
         case Once():
-            return trigger.at if trigger.at > after else None
+            if trigger.at > after:
+                yield trigger.at
         case Interval():
             passed = max(0, math.floor((after - trigger.since) / trigger.every))
-            fire = trigger.since + (passed + 1) * trigger.every
-            return fire if fire > after else fire + trigger.every  # where a sum was rounded down
+            for number in count(passed + 1):
+                at = trigger.since + number * trigger.every
+                if at > after:  # a quotient may have been rounded down
+                    yield at
         case Cron():
-            return _next_of_cron(trigger, after)
-
-
-def _next_of_cron(trigger: Cron, after: float) -> float | None:
-    fires = CronSim(trigger.expression, datetime.fromtimestamp(after, zone_of(trigger.timezone)))
-    # In the second pass of an hour that comes twice the next fire by the clock on the wall may be
-    # one of the first pass, which is over.
-    return next((at for fire in fires if (at := fire.timestamp()) > after), None)
+            start = datetime.fromtimestamp(after, zone_of(trigger.timezone))
+            for moment in CronSim(trigger.expression, start):
+                at = moment.timestamp()
+                # In the second pass of an hour that comes twice, the next fire by the clock on the
+                # wall may be one of the first pass, which is over.
+                if at > after:
+                    yield at
 
 
 def newest_fires(trigger: Trigger, first: float, until: float, *, most: int) -> list[float]:
@@ -114,10 +123,7 @@ def newest_fires(trigger: Trigger, first: float, until: float, *, most: int) -> 
     while True:
         since = max(first, until - span)
         found = [first] if since == first else []
-        at = next_fire(trigger, since)
-        while at is not None and at <= until:
-            found.append(at)
-            at = next_fire(trigger, at)
+        found += takewhile(lambda at: at <= until, fires(trigger, since))
         if since == first or len(found) >= most:
             return found[-most:]
         span *= 2

@@ -142,7 +142,7 @@ class Schedules:
         Raises ScheduleNotFound, Conflict when its new name is taken, and whatever `edit` raises.
         """
         async with self._changing:
-            before = await self._get(schedule_id)
+            before = await self._recorded(await self._get(schedule_id))
             after = edit(before, await self.store.versions(schedule_id))
             if after.name != before.name:
                 await self._refuse_taken_name(after)
@@ -156,7 +156,7 @@ class Schedules:
         does not want overlaps and its latest job is not over; and what `JobManager.submit` raises.
         """
         async with self._changing:
-            schedule = await self._get(schedule_id)
+            schedule = await self._recorded(await self._get(schedule_id))
             name = f"now:{key}"
             job = await self._submitted(schedule, name)
             is_latest = job is None or not job.is_terminal
@@ -240,43 +240,61 @@ class Schedules:
             self._put(schedule.id, schedule.due_at)  # it was changed meanwhile
             return
         try:
-            execution, upcoming = await self._carry_out(schedule, step(schedule, now))
-            await self._save(settled(_with_job(schedule, execution), upcoming), execution)
+            await self._carry_out(schedule, step(schedule, now))
         except ConsoleAutomationError as error:
             self._try_again(schedule.id, error)
         except Exception as error:
-            log.exception("schedule %s failed", schedule.id)
+            log.debug("schedule %s failed", schedule.id, exc_info=True)
             self._try_again(schedule.id, error)
 
     def _try_again(self, schedule_id: str, error: Exception) -> None:
-        log.warning("schedule %s is due and could not go on: %s", schedule_id, error)
+        if self._troubles.get(schedule_id) != str(error):  # once is enough for the log
+            log.warning("schedule %s is due and could not go on: %s", schedule_id, error)
         self._troubles[schedule_id] = str(error)
         self._put(schedule_id, self._clock.now() + _RETRY_SECONDS)
 
-    async def _carry_out(self, schedule: Schedule, todo: Step) -> tuple[Execution, float | None]:
-        """Submit a fire or pass over it; return what became of it, and the fire after that."""
+    async def _carry_out(self, schedule: Schedule, todo: Step) -> None:
+        """Submit a fire or pass over it, put that on record, and move on."""
         fire = schedule.next_fire
         assert fire is not None
         passed = None if todo.fires else Passed.MISSED
         if passed is None and schedule.overlap is Overlap.SKIP and self._is_busy(schedule):
             passed = Passed.OVERLAP
+        if passed is not None and await self._recorded(schedule) is not schedule:
+            return
+        key = _key_of(fire)
+        job = await self._submit(schedule, key) if passed is None else None
         execution = Execution(
             schedule_id=schedule.id,
-            key=f"{fire:.3f}",
+            key=key,
             at=fire,
             until=todo.until if todo.until > fire else None,
             version=schedule.version.number,
+            job_id=None if job is None else job.id,
             passed=passed,
         )
-        if passed is None:
-            job = await self._submit(schedule, execution.key)
-            return replace(execution, job_id=job.id), todo.next_fire
-        # It may have been submitted before a crash that kept the schedule from moving on.
-        before = await self._submitted(schedule, execution.key)
-        if before is None:
-            return execution, todo.next_fire
-        fired = replace(execution, until=None, passed=None, job_id=before.id)
-        return fired, next_fire(schedule.version.trigger, fire)
+        await self._save(settled(_with_job(schedule, execution), todo.next_fire), execution)
+
+    async def _recorded(self, schedule: Schedule) -> Schedule:
+        """Return the schedule as it is once its fire is on record, if that has been submitted.
+
+        It has been when a crash or a full disk kept the schedule from moving on.
+        """
+        fire = schedule.next_fire
+        job = None if fire is None else await self._submitted(schedule, _key_of(fire))
+        if fire is None or job is None:
+            return schedule
+        execution = Execution(
+            schedule_id=schedule.id,
+            key=_key_of(fire),
+            at=fire,
+            version=schedule.version.number,
+            job_id=job.id,
+        )
+        upcoming = next_fire(schedule.version.trigger, fire)
+        after = settled(_with_job(schedule, execution), upcoming)
+        await self._save(after, execution)
+        return after
 
     def _is_busy(self, schedule: Schedule) -> bool:
         """Whether the latest job of a schedule is not over."""
@@ -314,6 +332,11 @@ class Schedules:
 
 
 _KEYS = "schedule:"
+
+
+def _key_of(fire: float) -> str:
+    """Return what a fire is called in its schedule."""
+    return f"{fire:.3f}"
 
 
 def _full_key(schedule: Schedule, key: str) -> str:
