@@ -29,10 +29,10 @@ from console_automation.adapters.prometheus import Metrics
 from console_automation.adapters.state_directory import StateDirectory
 from console_automation.app import build_engine
 from console_automation.config import PREFIX, Settings
-from console_automation.core import job, keys, session
+from console_automation.core import job, keys, schedule, session
 from console_automation.core.job import STATUS_OF, TERMINAL, Phase
 from console_automation.core.lifecycle import TRANSITIONS
-from console_automation.operations import session_views, views
+from console_automation.operations import schedule_views, session_views, views
 from console_automation.operations.table import OPERATIONS, Operation
 from docs import commands, examples
 
@@ -140,8 +140,12 @@ def _type(node: Schema, definitions: Schema) -> str:
     if node["type"] == "array":
         return "list of " + _type(_plain(node["items"], definitions), definitions)
     if node["type"] == "object":
-        return "object of strings"
+        return _object(of_strings=node["additionalProperties"] == {"type": "string"})
     return str(node["type"])
+
+
+def _object(*, of_strings: bool) -> str:
+    return "object of strings" if of_strings else "object"
 
 
 def _bounds(node: Schema) -> str:
@@ -181,7 +185,7 @@ def _kind(kind: Any) -> str:
     if typing.get_origin(kind) is list:
         return f"list of {_kind(kind.__args__[0])}"
     if typing.get_origin(kind) is dict:
-        return "object of strings"
+        return _object(of_strings=kind.__args__[1] is str)
     if typing.get_origin(kind) is typing.Literal:
         return " or ".join(f"`{each}`" for each in kind.__args__)
     if hasattr(kind, "__args__"):
@@ -339,10 +343,15 @@ def error_tree() -> str:
 SECTIONS: Mapping[str, Callable[[], str]] = {
     "job-tool-index": partial(tool_index, "jobs"),
     "session-tool-index": partial(tool_index, "sessions"),
+    "schedule-tool-index": partial(tool_index, "schedules"),
     "job-tools": partial(tools, "jobs"),
     "session-tools": partial(tools, "sessions"),
+    "schedule-tools": partial(tools, "schedules"),
     "job-results": partial(results, views),
     "session-results": partial(results, session_views),
+    "schedule-results": partial(results, schedule_views),
+    "missed": partial(members, "missed", schedule.Missed),
+    "overlap": partial(members, "overlap", schedule.Overlap),
     "statuses": partial(members, "status", job.Status),
     "reasons": partial(members, "reason", job.Reason),
     "phases": phases,

@@ -52,7 +52,7 @@ Jitter = Annotated[float, Field(ge=0, le=_DAY)]
 class Trigger(Request):
     """When to fire: one of `at`, `everyMs` and `cron`."""
 
-    at: Text | None = Field(None, description="Once: ISO 8601; without an offset, in timezone.")
+    at: Name | None = Field(None, description="Once: ISO 8601; without an offset, in timezone.")
     every_ms: float | None = Field(None, ge=1000, le=365 * _DAY, description="At intervals.")
     cron: Name | None = Field(None, description="Five fields, as in '30 2 * * MON-FRI'.")
     timezone: Name = Field("UTC", description="IANA name: Europe/Berlin.")

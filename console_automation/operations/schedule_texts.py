@@ -7,13 +7,13 @@ from console_automation.core.text import human_seconds, one_line
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the command line says the same words, and does without pydantic
     from console_automation.operations.schedule_views import (
-        DeleteResult,
         ExecutionView,
+        ScheduleDeletion,
         ScheduleDetails,
         ScheduleList,
         ScheduleResult,
+        ScheduleRun,
         ScheduleView,
-        TriggerResult,
         TriggerView,
     )
 
@@ -70,11 +70,11 @@ def listed(result: ScheduleList) -> str:
     return "\n".join([f"{len(lines)} of {result['total']} schedules.{more}", *lines])
 
 
-def triggered(result: TriggerResult) -> str:
+def triggered(result: ScheduleRun) -> str:
     """Tell of a job that was started out of turn."""
     return f"{result['jobId']} is {result['status']}. Wait with console_wait_for_jobs."
 
 
-def deleted(result: DeleteResult) -> str:
+def deleted(result: ScheduleDeletion) -> str:
     """Tell what is gone."""
     return result["message"]

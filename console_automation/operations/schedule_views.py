@@ -95,7 +95,7 @@ class ScheduleList(TypedDict):
     nextCursor: NotRequired[str]
 
 
-class TriggerResult(TypedDict):
+class ScheduleRun(TypedDict):
     """The job of a schedule that was run now."""
 
     success: bool
@@ -104,7 +104,7 @@ class TriggerResult(TypedDict):
     status: Status
 
 
-class DeleteResult(TypedDict):
+class ScheduleDeletion(TypedDict):
     """The schedule that is gone."""
 
     success: bool

@@ -243,7 +243,7 @@ def _merged(schedule: Schedule, request: ask.UpdateSchedule) -> dict[str, object
 
 async def trigger_schedule(
     engine: Engine, call: Call, request: ask.TriggerSchedule
-) -> view.TriggerResult:
+) -> view.ScheduleRun:
     """Run a schedule's command now."""
     schedule = await _meant(engine, call, request.schedule_id)
     key = request.idempotency_key or engine.schedules.new_id()
@@ -253,7 +253,7 @@ async def trigger_schedule(
 
 async def delete_schedule(
     engine: Engine, call: Call, request: ask.DeleteSchedule
-) -> view.DeleteResult:
+) -> view.ScheduleDeletion:
     """Forget a schedule; its jobs go on."""
     schedule = await _meant(engine, call, request.schedule_id)
     await engine.schedules.delete(schedule.id)

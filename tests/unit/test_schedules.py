@@ -252,6 +252,31 @@ async def test_a_fire_that_was_submitted_before_a_crash_is_not_said_to_be_missed
     assert (second.at, second.until, second.passed) == (START + 600, START + 900, Passed.MISSED)
 
 
+async def test_a_change_puts_first_on_record_what_was_submitted_and_could_not_be(new: New) -> None:
+    service = await new()
+    schedule = await service.make(60, "sleep")
+    service.fuse.full.add("save")
+    await service.at(60)
+    service.fuse.full.clear()
+    (job,) = await service.jobs(schedule)
+    assert await service.history(schedule) == []
+    with pytest.raises(Conflict, match=job.id):
+        await service.schedules.trigger(schedule.id, key="k")
+    assert [e.job_id for e in await service.history(schedule)] == [job.id]
+
+
+async def test_no_change_makes_a_fire_forgotten_that_was_submitted(new: New) -> None:
+    service = await new()
+    schedule = await service.make(60, "sleep")
+    service.fuse.full.add("save")
+    await service.at(60)
+    service.fuse.full.clear()
+    (job,) = await service.jobs(schedule)
+    await service.schedules.update(schedule.id, lambda s, _: settled(s, None))
+    assert [e.job_id for e in await service.history(schedule)] == [job.id]
+    assert (await service.stored(schedule)).last_job_id == job.id
+
+
 # -- what clients ask ------------------------------------------------------------------------------
 
 
