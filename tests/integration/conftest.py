@@ -19,6 +19,7 @@ SETTINGS: dict[str, Any] = {
     "max_concurrent_jobs": 8,
     "max_concurrent_jobs_per_session": 3,
     "max_pending_jobs": 30,
+    "toolsets": "jobs sessions schedules",
 }
 
 

@@ -15,6 +15,7 @@ from tests.integration.servers import PROGRAM, configure, environment
 from tests.waiting import PATIENCE
 
 JOBS = {each.name for each in OPERATIONS.values() if each.toolset == "jobs"}
+SCHEDULES = {each.name for each in OPERATIONS.values() if each.toolset == "schedules"}
 SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessions"}
 
 
@@ -23,6 +24,7 @@ SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessio
         ("jobs", JOBS, {"job"}),
         ("sessions", SESSIONS | {"console_execute_command"}, {"session"}),
         (" sessions  jobs", JOBS | SESSIONS, {"job", "session"}),
+        ("schedules", SCHEDULES, set()),
     ],
     ids=lambda param: param[0].strip(),
 )
@@ -58,6 +60,7 @@ async def test_a_client_sees_and_can_call_what_is_switched_on_and_nothing_else(
         told = client.instructions or ""
         assert ("console_execute_async" in told) is ("job" in schemes)
         assert ("console_create_session" in told) is ("session" in schemes)
+        assert ("console_create_schedule" in told) is (names == SCHEDULES)
 
 
 def test_a_toolset_that_does_not_exist_is_refused_at_the_start(home: Path) -> None:
@@ -71,5 +74,5 @@ def test_a_toolset_that_does_not_exist_is_refused_at_the_start(home: Path) -> No
         check=False,
     )
     assert done.returncode == 4 and "Traceback" not in done.stderr
-    for word in ("toolsets", "'jobs clusters'", "jobs, sessions"):
+    for word in ("toolsets", "'jobs clusters'", "jobs, sessions, schedules"):
         assert word in done.stderr
