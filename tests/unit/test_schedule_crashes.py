@@ -181,7 +181,7 @@ class World:
 
 # Shrinking would wait in vain for each of a hundred smaller examples.
 @settings(
-    max_examples=120, deadline=None, phases=[How.explicit, How.reuse, How.generate, How.target]
+    max_examples=60, deadline=None, phases=[How.explicit, How.reuse, How.generate, How.target]
 )
 @given(st.lists(SCHEDULES, min_size=1, max_size=4), st.lists(STEPS, min_size=3, max_size=15))
 def test_every_fire_comes_once_or_is_passed_over_once(
