@@ -11,7 +11,7 @@ that directory takes them up.
 
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from console_automation.config import Settings
 from console_automation.engine.admission import Admission
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
+from console_automation.engine.definitions import Definitions
 from console_automation.engine.engine import Engine, EngineStore
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
@@ -41,10 +42,13 @@ from console_automation.engine.recordings import recording
 from console_automation.engine.retention import Retention
 from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
+from console_automation.operations.definition_files import ProjectFiles
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
 from console_automation.ports import Emulator, RunHost
+
+_OPEN = ("pending", "running")
 
 
 def new_job_id() -> str:
@@ -89,6 +93,9 @@ def build_engine(
         admission=Admission(settings, SystemLoad()),
         new_id=new_job_id,
     )
+    definitions = Definitions(
+        settings=settings, store=store, clock=clock, read_project=ProjectFiles()
+    )
     consoles = ConsoleManager(
         settings=settings,
         store=store.sessions,
@@ -103,6 +110,7 @@ def build_engine(
         settings=settings,
         jobs=manager,
         output=OutputReader(get=manager.ledger.get, changes=manager.changes, host=host, log=log),
+        definitions=definitions,
         consoles=consoles,
         session_output=OutputReader(get=consoles.get, changes=consoles.changes, host=host, log=log),
         screens=screens,
@@ -150,6 +158,29 @@ class App:
             arguments["args"] = args if isinstance(args, str) else list(args)  # text is refused
         arguments["options"] = {to_camel(name): value for name, value in options.items()}
         return str((await self._result("console_execute_async", arguments))["jobId"])
+
+    async def register(self, *jobs: Callable[..., Any]) -> None:
+        """Register jobs written in Python (`console_automation.typed.job`); each is run from its file.
+
+        Raises TypeError for what is no job, and what the tool would refuse with.
+        """
+        from console_automation.typed import describe
+
+        for each in jobs:
+            await self._result("console_register_job", describe(each))
+
+    async def execute_job(self, name: str, /, **given: Any) -> dict[str, Any]:
+        """Run a defined job with an input and return what it came to, however long that takes.
+
+        Raises DefinitionNotFound, and BadRequest for an input that does not match.
+        """
+        started = await self._result(
+            "console_execute_job", {"name": name, "input": given, "background": True}
+        )
+        asked = {"jobId": started["jobId"], "waitMs": self.engine.settings.max_wait_ms}
+        while (over := await self._result("console_get_job_result", asked))["status"] in _OPEN:
+            pass
+        return over
 
     async def get_background_job_status(self, job_id: str, *, wait_ms: float = 0) -> dict[str, Any]:
         """Return a job as the tools show it. Raises JobNotFound."""

@@ -86,6 +86,12 @@ class Settings:
     output_page_chunks: int = _knob(
         10_000, "Chunks returned by one call unless it asks for fewer.", low=1, high=1_000_000
     )
+    max_definitions: int = _knob(
+        1_000, "Job definitions that may be registered.", low=0, high=100_000
+    )
+    result_limit_bytes: int = _knob(
+        1 << 20, "The largest result of a job that is kept.", low=1_024, high=64 << 20
+    )
     max_sessions: int = _knob(
         100, "Console sessions open at once; more are refused.", low=0, high=100_000
     )
@@ -112,8 +118,8 @@ class Settings:
     )
     toolsets: str = _knob(
         "jobs sessions",
-        "Sets of tools that MCP clients see, separated by spaces: jobs, sessions, schedules.",
-        words=("jobs", "sessions", "schedules"),
+        "Sets of tools that MCP clients see, separated by spaces: jobs, sessions, definitions, schedules.",
+        words=("jobs", "sessions", "definitions", "schedules"),
     )
     retain_jobs_ms: int = _knob(
         _DAY, "How long finished jobs and closed sessions are kept.", low=0, high=3650 * _DAY

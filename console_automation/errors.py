@@ -8,6 +8,7 @@
     ├── JobNotFound                   JOB_NOT_FOUND
     ├── SessionNotFound               SESSION_NOT_FOUND
     ├── ScheduleNotFound              SCHEDULE_NOT_FOUND
+    ├── DefinitionNotFound            DEFINITION_NOT_FOUND
     ├── SessionClosed                 SESSION_CLOSED
     ├── Conflict                      CONFLICT            the thing exists, its state forbids this
     ├── LimitReached                  LIMIT_REACHED
@@ -97,6 +98,19 @@ class ScheduleNotFound(ConsoleAutomationError):
         )
 
 
+class DefinitionNotFound(ConsoleAutomationError):
+    """There is no such job definition."""
+
+    code = "DEFINITION_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no job definition {name!r}. Call console_list_job_definitions to see those there"
+            " are.",
+            name=name,
+        )
+
+
 class SessionClosed(ConsoleAutomationError):
     """The session is closed."""
 
@@ -168,6 +182,7 @@ _BY_CODE: tuple[type[ConsoleAutomationError], ...] = (
     JobNotFound,
     SessionNotFound,
     ScheduleNotFound,
+    DefinitionNotFound,
     SessionClosed,
     Conflict,
     LimitReached,

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from console_automation.core.definition import JobDefinition
 from console_automation.core.job import (
+    Channel,
     Command,
     Exit,
     Job,
@@ -110,6 +112,22 @@ class SessionStore(Protocol):
         ...
 
 
+class DefinitionStore(Protocol):
+    """The job definitions that were registered at run time, durable. Writes are those of the Store."""
+
+    def save(self, definition: JobDefinition) -> Future[None]:
+        """Add a definition, or replace the one of that name."""
+        ...
+
+    async def all(self) -> list[JobDefinition]:
+        """Return the definitions by name."""
+        ...
+
+    def delete(self, name: str) -> Future[None]:
+        """Forget a definition; an unknown name is no error."""
+        ...
+
+
 class Store(Protocol):
     """The jobs and their journal, durable.
 
@@ -120,6 +138,7 @@ class Store(Protocol):
     """
 
     sessions: SessionStore
+    definitions: DefinitionStore
 
     async def open(self) -> None:
         """Make the store ready, creating it when there is none.
@@ -141,6 +160,14 @@ class Store(Protocol):
 
         A write that is not urgent may wait up to 50 ms for another to share its transaction.
         """
+        ...
+
+    def append(self, entries: Sequence[Entry]) -> Future[None]:
+        """Append to the journal. Not urgent: it waits a moment for company."""
+        ...
+
+    async def result(self, job_id: str) -> str | None:
+        """Return a finished job's result as JSON, None when it has none."""
         ...
 
     def record(self, record: AuditRecord) -> Future[None]:
@@ -287,9 +314,11 @@ class RunHost(Protocol):
         """Return when there is output beyond a sequence number, or the run is over."""
         ...
 
-    def report(self, run_id: str) -> bytes | None:
-        """Return what the program on a run's terminal has written to the file it is given for that
-        (CONSOLE_AUTOMATION_REPORT), None when there is none."""
+    def report(
+        self, run_id: str, channel: Channel, *, since: int = 0, max_bytes: int = 1 << 20
+    ) -> bytes | None:
+        """Return what a run's program has written to one of the files it is given for that, from a
+        byte on; None when there is no such file."""
         ...
 
     def progress(self, run_id: str) -> OutputCounts | None:

@@ -59,6 +59,26 @@ JOBS = (
     Step("console_cleanup_jobs", {"options": {"maxAge": 0, "keepCount": 1}}),
 )
 
+#: The same with a definition.
+DEFINITIONS = (
+    Step(
+        "console_register_job",
+        {
+            "name": "count-lines",
+            "description": "Count the lines of a file.",
+            "command": 'printf \'{"lines": %s}\' "$(wc -l < "$FILE")" > "$CONSOLE_AUTOMATION_RESULT"',
+            "environment": {"FILE": "{file}"},
+            "inputSchema": {"properties": {"file": {"type": "string"}}, "required": ["file"]},
+            "outputSchema": {"properties": {"lines": {"type": "integer"}}, "required": ["lines"]},
+            "tags": ["text"],
+        },
+    ),
+    Step("console_list_job_definitions", {"tags": ["text"]}),
+    Step("console_execute_job", {"name": "count-lines", "input": {"file": "/dev/null"}}, "counted"),
+    Step("console_get_job_result", {"jobId": "@counted"}),
+    Step("console_remove_job", {"name": "count-lines"}),
+)
+
 _IN = {"sessionId": "@docs"}
 
 #: The same with a session. Its shell is sh, whose prompt no file of the machine changes.
@@ -138,10 +158,10 @@ async def play() -> list[dict[str, Any]]:
 async def _play(app: App) -> list[dict[str, Any]]:
     played: list[dict[str, Any]] = []
     started: dict[str, str] = {}
-    for step in (*JOBS, *SESSION, *SCHEDULE):
+    for step in (*JOBS, *DEFINITIONS, *SESSION, *SCHEDULE):
         arguments = _filled(step.arguments, started)
         of_session = OPERATIONS[step.tool].toolset == "sessions" or "sessionId" in arguments
-        if "command" in arguments and not of_session:
+        if "command" in arguments and OPERATIONS[step.tool].toolset == "jobs" and not of_session:
             arguments.setdefault("options", {})["workingDirectory"] = "/tmp"
         answer = await _answer(app, step, arguments)
         if step.name:

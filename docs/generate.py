@@ -32,7 +32,12 @@ from console_automation.config import PREFIX, Settings
 from console_automation.core import job, keys, schedule, session
 from console_automation.core.job import STATUS_OF, TERMINAL, Phase
 from console_automation.core.lifecycle import TRANSITIONS
-from console_automation.operations import schedule_views, session_views, views
+from console_automation.operations import (
+    definition_views,
+    schedule_views,
+    session_views,
+    views,
+)
 from console_automation.operations.table import OPERATIONS, Operation
 from docs import commands, examples
 
@@ -140,12 +145,9 @@ def _type(node: Schema, definitions: Schema) -> str:
     if node["type"] == "array":
         return "list of " + _type(_plain(node["items"], definitions), definitions)
     if node["type"] == "object":
-        return _object(of_strings=node["additionalProperties"] == {"type": "string"})
+        of_strings = node.get("additionalProperties") == {"type": "string"}
+        return "object of strings" if of_strings else "object"
     return str(node["type"])
-
-
-def _object(*, of_strings: bool) -> str:
-    return "object of strings" if of_strings else "object"
 
 
 def _bounds(node: Schema) -> str:
@@ -185,12 +187,13 @@ def _kind(kind: Any) -> str:
     if typing.get_origin(kind) is list:
         return f"list of {_kind(kind.__args__[0])}"
     if typing.get_origin(kind) is dict:
-        return _object(of_strings=kind.__args__[1] is str)
+        return "object of strings" if kind.__args__[1] is str else "object"
     if typing.get_origin(kind) is typing.Literal:
         return " or ".join(f"`{each}`" for each in kind.__args__)
     if hasattr(kind, "__args__"):
         return " or ".join(_kind(each) for each in kind.__args__)
     names = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+    names[Any] = "any"
     return names.get(kind) or f"[{kind.__name__.lower()}](#{kind.__name__.lower()})"
 
 
@@ -352,6 +355,9 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "schedule-results": partial(results, schedule_views),
     "missed": partial(members, "missed", schedule.Missed),
     "overlap": partial(members, "overlap", schedule.Overlap),
+    "definition-tool-index": partial(tool_index, "definitions"),
+    "definition-tools": partial(tools, "definitions"),
+    "definition-results": partial(results, definition_views),
     "statuses": partial(members, "status", job.Status),
     "reasons": partial(members, "reason", job.Reason),
     "phases": phases,

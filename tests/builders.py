@@ -8,6 +8,7 @@ from console_automation.adapters.processes import SystemProcesses
 from console_automation.app import new_schedule_id, new_screen, new_session_id
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
 from console_automation.engine.consoles import ConsoleManager
+from console_automation.engine.definitions import Definitions
 from console_automation.engine.engine import Engine
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
@@ -84,6 +85,12 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
         jobs=manager,
         output=OutputReader(
             get=manager.ledger.get, changes=manager.changes, host=manager.host, log=log
+        ),
+        definitions=Definitions(
+            settings=manager.settings,
+            store=manager.ledger.store,
+            clock=manager.clock,
+            read_project=lambda project: {},
         ),
         consoles=consoles,
         session_output=OutputReader(

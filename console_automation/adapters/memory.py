@@ -3,14 +3,22 @@
 import asyncio
 from asyncio import Future, get_running_loop
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from console_automation.adapters.memory_schedules import MemorySchedules
+from console_automation.core.definition import JobDefinition
 from console_automation.core.job import Job, Status
 from console_automation.core.session import CommandStatus, Session, SessionCommand
 from console_automation.core.timing import Timings, summarize
 from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.errors import Unavailable
-from console_automation.ports import AuditRecord, Entry, JobFilter, SessionStore
+from console_automation.ports import (
+    AuditRecord,
+    DefinitionStore,
+    Entry,
+    JobFilter,
+    SessionStore,
+)
 
 _SAMPLE = 1000
 
@@ -22,11 +30,13 @@ class MemoryStore:
         self._jobs: dict[str, Job] = {}
         self._journal: list[Entry] = []
         self._audit: list[AuditRecord] = []
+        self._results: dict[str, str] = {}
         self._is_open = False
         self.sessions: SessionStore = MemorySessions(self._done)
         self.schedules: ScheduleStore = MemorySchedules(
             self._done, lambda why: failing(Unavailable(why))
         )
+        self.definitions: DefinitionStore = MemoryDefinitions(self._done)
 
     async def open(self) -> None:
         """Make the store ready."""
@@ -49,6 +59,14 @@ class MemoryStore:
         stored = self._jobs.get(job.id)
         final = stored is None or stored.is_terminal
         return self._done(lambda: self._put(stored if final else job, entries))
+
+    def append(self, entries: Sequence[Entry]) -> Future[None]:
+        """Append to the journal."""
+        return self._done(lambda: self._journal.extend(entries))
+
+    async def result(self, job_id: str) -> str | None:
+        """Return a job's result."""
+        return self._results.get(job_id)
 
     def record(self, record: AuditRecord) -> Future[None]:
         """Append to the audit."""
@@ -142,13 +160,16 @@ class MemoryStore:
 
     def _put(self, job: Job | None, entries: Sequence[Entry]) -> None:
         if job is not None:
-            self._jobs[job.id] = job
+            self._jobs[job.id] = replace(job, result=None)
+            if job.result is not None:
+                self._results[job.id] = job.result
         self._journal += entries
 
     def _forget(self, job_ids: Sequence[str]) -> None:
         gone = {job.id for job in self._finished() if job.id in job_ids}
         self._jobs = {key: job for key, job in self._jobs.items() if key not in gone}
         self._journal = [entry for entry in self._journal if entry.job_id not in gone]
+        self._results = {key: data for key, data in self._results.items() if key not in gone}
 
     def _done(self, work: Callable[[], None]) -> Future[None]:
         if not self._is_open:
@@ -157,6 +178,29 @@ class MemoryStore:
         done: Future[None] = get_running_loop().create_future()
         get_running_loop().call_soon(_resolve, done)
         return done
+
+
+class MemoryDefinitions:
+    """The definitions of a MemoryStore; `done` makes a write of a piece of work."""
+
+    def __init__(self, done: Callable[[Callable[[], None]], Future[None]]) -> None:
+        self._done = done
+        self._definitions: dict[str, JobDefinition] = {}
+
+    def save(self, definition: JobDefinition) -> Future[None]:
+        """Add a definition, or replace the one of that name."""
+        return self._done(lambda: self._definitions.update({definition.name: definition}))
+
+    async def all(self) -> list[JobDefinition]:
+        """Return the definitions by name."""
+        return [self._definitions[name] for name in sorted(self._definitions)]
+
+    def delete(self, name: str) -> Future[None]:
+        """Forget a definition."""
+        return self._done(lambda: self._forget(name))
+
+    def _forget(self, name: str) -> None:
+        self._definitions.pop(name, None)
 
 
 class MemorySessions:

@@ -7,7 +7,7 @@ is stopped or `finish` is called.
 import asyncio
 from collections.abc import Mapping
 
-from console_automation.core.job import Cause, Command, Exit, OutputCounts, TerminalSize
+from console_automation.core.job import Cause, Channel, Command, Exit, OutputCounts, TerminalSize
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict
 from console_automation.ports import RunObserver
@@ -23,6 +23,7 @@ class MemoryHost:
         self.discarded: list[str] = []
         self.typed: dict[str, list[str]] = {}
         self.sizes: dict[str, TerminalSize] = {}
+        self.reports: dict[tuple[str, Channel], bytes] = {}
         self._observer: RunObserver
         self._live: dict[str, tuple[Command, OutputCounts]] = {}
         self._over: dict[str, RunFacts] = {}  #: what there is to find of runs that are not live
@@ -140,9 +141,12 @@ class MemoryHost:
         if run_id in self._live:
             await self._news[run_id].wait()
 
-    def report(self, run_id: str) -> bytes | None:
-        """Return nothing: nobody reports."""
-        return None
+    def report(
+        self, run_id: str, channel: Channel, *, since: int = 0, max_bytes: int = 1 << 20
+    ) -> bytes | None:
+        """Return what a test has put into `reports`."""
+        data = self.reports.get((run_id, channel))
+        return None if data is None else data[since : since + max_bytes]
 
     def progress(self, run_id: str) -> OutputCounts | None:
         """Return nothing: nothing prints before it ends."""

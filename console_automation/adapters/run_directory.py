@@ -1,9 +1,11 @@
 """What a run directory says to those who do not own it."""
 
 import os
+import stat
+from collections.abc import Iterable
 
 from console_automation.core.codec import exit_from_plain
-from console_automation.core.job import OutputCounts
+from console_automation.core.job import Channel, OutputCounts
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.shim import state
 
@@ -47,6 +49,29 @@ def progress_of(directory: str) -> OutputCounts | None:
         return _counts(fd)
     finally:
         os.close(fd)
+
+
+def report_of(directory: str, channel: Channel, *, since: int, max_bytes: int) -> bytes | None:
+    """Return what a run's program has written to a file of its own, None when there is none.
+
+    The program may have put anything there: a pipe that would never answer, a link to elsewhere.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        fd = os.open(f"{directory}/{channel}", flags)
+    except OSError:
+        return None
+    try:
+        return os.pread(fd, max_bytes, since) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def variables_of(directory: str, channels: Iterable[Channel]) -> dict[str, str]:
+    """Return the variables that tell a run's program where its files are."""
+    return {f"CONSOLE_AUTOMATION_{channel.name}": f"{directory}/{channel}" for channel in channels}
 
 
 def _counts(fd: int) -> OutputCounts | None:

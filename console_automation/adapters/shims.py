@@ -18,7 +18,7 @@ from console_automation.adapters.launcher import Launcher
 from console_automation.adapters.shim_line import ShimLine
 from console_automation.adapters.sweep import VARIABLE, sweep
 from console_automation.core.codec import command_to_plain, exit_from_plain
-from console_automation.core.job import Command, OutputCounts, TerminalSize
+from console_automation.core.job import Channel, Command, OutputCounts, TerminalSize
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict, Unavailable
 from console_automation.ports import RunObserver
@@ -42,7 +42,6 @@ _ORDERED = (
     "terminal",
     "hang_up",
 )
-_REPORT = "CONSOLE_AUTOMATION_REPORT"
 _ANSWER_SECONDS = 5.0
 _DIALLING_SECONDS = 0.01
 _LONGEST_PAUSE = 1.0
@@ -131,9 +130,10 @@ class ShimHost:
         order: protocol.Message = {key: plain[key] for key in _ORDERED}
         order["run"] = run_id
         order["directory"] = self._directory(run_id)
-        order["environment"] = {**plain["environment"], VARIABLE: run_id}
-        if command.terminal:
-            order["environment"][_REPORT] = self._report_path(run_id)
+        channels: tuple[Channel, ...] = (Channel.REPORT,) if command.terminal else ()
+        channels += (Channel.PROGRESS, Channel.RESULT) if command.reports else ()
+        files = run_directory.variables_of(order["directory"], channels)
+        order["environment"] = {**plain["environment"], **files, VARIABLE: run_id}
         order["boot_id"] = self._boot_id
         order["printed"] = before.bytes
         order["last_sequence"] = before.last_sequence
@@ -249,15 +249,13 @@ class ShimHost:
         else:
             self._watchers.pop(run_id, None)
 
-    def report(self, run_id: str) -> bytes | None:
-        """Read what the program on the run's terminal has reported."""
-        try:
-            return Path(self._report_path(run_id)).read_bytes()
-        except OSError:
-            return None
-
-    def _report_path(self, run_id: str) -> str:
-        return f"{self._directory(run_id)}/report"
+    def report(
+        self, run_id: str, channel: Channel, *, since: int = 0, max_bytes: int = 1 << 20
+    ) -> bytes | None:
+        """Read what the run's program has written to a file of its own."""
+        return run_directory.report_of(
+            self._directory(run_id), channel, since=since, max_bytes=max_bytes
+        )
 
     def progress(self, run_id: str) -> OutputCounts | None:
         """Read how far a run has come from its state."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from console_automation.adapters.windows_terminal import Terminal
 from console_automation.core.codec import exit_from_plain, exit_to_plain
-from console_automation.core.job import Cause, Command, Exit, OutputCounts, TerminalSize
+from console_automation.core.job import Cause, Channel, Command, Exit, OutputCounts, TerminalSize
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Unavailable
 from console_automation.ports import RunObserver
@@ -163,10 +163,12 @@ class WindowsSessions:
             self._watchers.setdefault(run_id, []).append((after, news))
             await news
 
-    def report(self, run_id: str) -> bytes | None:
+    def report(
+        self, run_id: str, channel: Channel, *, since: int = 0, max_bytes: int = 1 << 20
+    ) -> bytes | None:
         """Read what the program on the run's terminal has reported."""
         try:
-            return (self._directory(run_id) / "report").read_bytes()
+            return (self._directory(run_id) / channel).read_bytes()[since : since + max_bytes]
         except OSError:
             return None
 

@@ -1,10 +1,13 @@
 """The plain-data form of the records, for the database and for the shims. JSON types only."""
 
+from dataclasses import fields
 from typing import Any
 
+from console_automation.core.definition import JobDefinition
 from console_automation.core.job import (
     Cause,
     Command,
+    Contract,
     Exit,
     JobSpec,
     Leftover,
@@ -45,6 +48,7 @@ def command_to_plain(command: Command) -> Plain:
         "leftovers": command.leftovers.value,
         "terminal": size and {"cols": size.cols, "rows": size.rows},
         "hang_up": command.hang_up,
+        "reports": command.reports,
     }
 
 
@@ -66,7 +70,6 @@ def command_from_plain(plain: Plain) -> Command:
 
 def spec_to_plain(spec: JobSpec) -> Plain:
     """Return what a client asked for as plain data."""
-    retry = spec.retry
     return {
         "command": command_to_plain(spec.command),
         "created_at": spec.created_at,
@@ -76,32 +79,81 @@ def spec_to_plain(spec: JobSpec) -> Plain:
         "session_id": spec.session_id,
         "priority": spec.priority,
         "tags": dict(spec.tags),
-        "retry": {
-            "max_attempts": retry.max_attempts,
-            "backoff": retry.backoff,
-            "multiplier": retry.multiplier,
-            "max_backoff": retry.max_backoff,
-            "on": sorted(retry.on),
-        },
+        "retry": retry_to_plain(spec.retry),
         "depends_on": list(spec.depends_on),
         "even_if_failed": spec.even_if_failed,
         "idempotency_key": spec.idempotency_key,
         "fingerprint": spec.fingerprint,
         "retry_of": spec.retry_of,
+        "contract": spec.contract and contract_to_plain(spec.contract),
     }
 
 
 def spec_from_plain(plain: Plain) -> JobSpec:
     """Return the spec that `spec_to_plain` was given."""
-    retry = plain["retry"]
+    contract = plain.get("contract")
     return JobSpec(
         **{
             **plain,
             "command": command_from_plain(plain["command"]),
-            "retry": RetryPolicy(**{**retry, "on": frozenset(retry["on"])}),
+            "retry": retry_from_plain(plain["retry"]),
             "depends_on": tuple(plain["depends_on"]),
+            "contract": contract and Contract(**contract),
         }
     )
+
+
+def retry_to_plain(retry: RetryPolicy) -> Plain:
+    """Return the policy as plain data."""
+    return {
+        "max_attempts": retry.max_attempts,
+        "backoff": retry.backoff,
+        "multiplier": retry.multiplier,
+        "max_backoff": retry.max_backoff,
+        "jitter": retry.jitter,
+        "on": sorted(retry.on),
+    }
+
+
+def retry_from_plain(plain: Plain) -> RetryPolicy:
+    """Return the policy that `retry_to_plain` was given."""
+    return RetryPolicy(**{**plain, "on": frozenset(plain["on"])})
+
+
+def definition_to_plain(definition: JobDefinition) -> Plain:
+    """Return a registered definition as plain data."""
+    plain = {each.name: getattr(definition, each.name) for each in fields(definition)}
+    del plain["source"]
+    args = definition.args
+    return {
+        **plain,
+        "args": None if args is None else list(args),
+        "tags": list(definition.tags),
+        "retry": retry_to_plain(definition.retry),
+    }
+
+
+def definition_from_plain(plain: Plain) -> JobDefinition:
+    """Return the definition that `definition_to_plain` was given."""
+    args = plain["args"]
+    return JobDefinition(
+        **{
+            **plain,
+            "args": None if args is None else tuple(args),
+            "tags": tuple(plain["tags"]),
+            "retry": retry_from_plain(plain["retry"]),
+        }
+    )
+
+
+def contract_to_plain(contract: Contract) -> Plain:
+    """Return the contract as plain data."""
+    schema = contract.output_schema
+    return {
+        "definition": contract.definition,
+        "input": dict(contract.input),
+        "output_schema": None if schema is None else dict(schema),
+    }
 
 
 def exit_to_plain(exit: Exit) -> Plain:

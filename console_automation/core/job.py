@@ -5,8 +5,9 @@ Job's state. Times are epoch seconds, durations are seconds, sizes are bytes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from console_automation.core.retry import RetryPolicy
 
@@ -67,6 +68,7 @@ class Reason(StrEnum):
     LOST = "lost"  #: its shim died, so nobody saw its end
     REBOOT = "reboot"  #: the machine went down while it ran
     DEPENDENCY = "dependency"  #: a job it depends on did not complete
+    RESULT = "result"  #: its result is missing, or not what its definition promises
 
 
 class Cause(StrEnum):
@@ -93,6 +95,14 @@ class Leftovers(StrEnum):
 
     END = "end"
     LEAVE = "leave"
+
+
+class Channel(StrEnum):
+    """A file of a run's own that its program may write to: CONSOLE_AUTOMATION_<NAME> says where."""
+
+    REPORT = "report"  #: what a shell in a session tells of itself
+    PROGRESS = "progress"  #: a job's progress and log, see `core.report`
+    RESULT = "result"  #: a job's result, one JSON document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +135,7 @@ class Command:
     leftovers: Leftovers = Leftovers.END
     terminal: TerminalSize | None = None  #: what it starts on; None: pipes
     hang_up: bool = False  #: its polite signal is SIGHUP, not SIGTERM
+    reports: bool = False  #: it is given files for its progress and its result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +180,15 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What a job owes to the definition it was made from. Stands when that is gone."""
+
+    definition: str
+    input: Mapping[str, Any]
+    output_schema: Mapping[str, Any] | None = None  #: of its result; None: there need be none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What a client asked for. Never changes after it was accepted."""
 
@@ -188,6 +208,7 @@ class JobSpec:
     idempotency_key: str | None = None
     fingerprint: str = ""  #: of the request, to tell a repeated submission from a conflicting one
     retry_of: str | None = None
+    contract: Contract | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +230,9 @@ class Job:
     exit: Exit | None = None
     reason: Reason | None = None
     error: str | None = None
+    result: str | None = (
+        None  #: JSON; only on its way to the store, which does not give it back here
+    )
 
     @property
     def status(self) -> Status:
@@ -221,6 +245,15 @@ class Job:
     @property
     def is_live(self) -> bool:
         return self.phase in LIVE
+
+    @property
+    def command(self) -> Command:
+        """The command as the latest attempt runs it: under a contract it is told which one that is."""
+        command = self.spec.command
+        if self.spec.contract is None:
+            return command
+        variables = {**command.environment, "CONSOLE_AUTOMATION_ATTEMPT": str(self.attempt)}
+        return replace(command, environment=variables)
 
     @property
     def duration(self) -> float | None:

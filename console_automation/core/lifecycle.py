@@ -23,6 +23,7 @@ from console_automation.core.job import (
     Phase,
     Reason,
 )
+from console_automation.core.report import Report
 from console_automation.errors import InvalidTransition
 
 
@@ -93,6 +94,7 @@ class Exited(RunEvent):
     """The shim has recorded the run's end, its output is complete."""
 
     exit: Exit
+    report: Report = Report()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,15 +286,19 @@ def _started(job: Job, event: Started) -> Outcome:
 
 
 def _exited(job: Job, event: Exited) -> Outcome:
-    phase, reason = verdict(event.exit)
+    (phase, reason), report = verdict(event.exit), event.report
+    error = event.exit.error or report.error if reason else None
+    if phase is Phase.COMPLETED and report.mismatch:
+        phase, reason, error = Phase.FAILED, Reason.RESULT, report.mismatch
     ended = replace(
         job,
         exit=event.exit,
+        result=report.result if phase is Phase.COMPLETED else None,
         output=event.exit.output,
         started_at=event.exit.started_at or job.started_at,
         pid=None,
     )
-    return _over(ended, phase, reason, event.exit.ended_at, error=event.exit.error)
+    return _over(ended, phase, reason, event.exit.ended_at, error=error)
 
 
 def _lost(job: Job, event: Lost) -> Outcome:
@@ -317,7 +323,7 @@ def _over(job: Job, phase: Phase, reason: Reason | None, at: float, error: str |
     """The run is over: repeat it if the policy wants that, settle the job otherwise."""
     stopping = job.phase is Phase.STOPPING
     if reason and not stopping and job.spec.retry.wants_another(job.attempt, reason):
-        due = at + job.spec.retry.pause(job.attempt)
+        due = at + job.spec.retry.pause(job.attempt, job.id)
         waiting = replace(job, phase=Phase.DELAYED, not_before=due, reason=reason, error=error)
         return waiting, (FreeSlot(), WakeAt(at=due))
     return _settled(job, phase, reason, at, error=error), (FreeSlot(), Settle())

@@ -8,6 +8,7 @@ from console_automation.config import OnShutdown, Settings
 from console_automation.core.job import Job
 from console_automation.core.session import Session
 from console_automation.engine.consoles import ConsoleManager
+from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
@@ -30,6 +31,7 @@ class Engine:
     settings: Settings
     jobs: JobManager
     output: OutputReader[Job]
+    definitions: Definitions
     consoles: ConsoleManager
     session_output: OutputReader[Session]
     screens: Screens
@@ -41,6 +43,7 @@ class Engine:
         """Open the store and the host, take up what is not over, begin to run."""
         await self.jobs.ledger.store.open()
         try:
+            await self.definitions.open()
             await self.jobs.open()
             await self.consoles.open()
             await self.schedules.open()

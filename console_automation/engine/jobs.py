@@ -33,6 +33,7 @@ from console_automation.engine.feed import Change
 from console_automation.engine.ledger import Ledger
 from console_automation.engine.names import Names
 from console_automation.engine.observer import Observer, RunOwners
+from console_automation.engine.reports import Reports
 from console_automation.engine.waiters import Waiters
 from console_automation.errors import (
     BadRequest,
@@ -65,12 +66,23 @@ class JobManager:
         self.admission = admission
         self.ledger = Ledger(store, self._carry_out)
         self.dispatcher = Dispatcher(settings, admission, self._begin)
+        self.changes = Waiters()  #: for any step in a job's life
+        self.reports = Reports(
+            ledger=self.ledger,
+            host=host,
+            clock=clock,
+            changes=self.changes,
+            result_limit=settings.result_limit_bytes,
+        )
         self.observer = Observer(
-            self.ledger, self.dispatcher, clock, lambda run_id: host.confirm(run_id, discard=False)
+            self.ledger,
+            self.dispatcher,
+            clock,
+            lambda run_id: host.confirm(run_id, discard=False),
+            self.reports,
         )
         self.owners = RunOwners(self.observer)
         self._new_id = new_id
-        self.changes = Waiters()  #: for any step in a job's life
         self._ends = Waiters()
         self._dependencies = Dependencies()
         self._names = Names()
@@ -93,6 +105,8 @@ class JobManager:
         jobs = await self.ledger.open()
         for job in jobs:
             self._names.take(job)
+            if job.is_live:
+                await self.reports.resume(job)
         await self.host.open(self.owners)
         for job in jobs:
             current = self.ledger.active(job.id)  # runs may have ended while the host opened
@@ -134,6 +148,7 @@ class JobManager:
         self.dispatcher.close()
         for timer in self._timers.values():
             timer.cancel()
+        self.reports.close()
         await self.host.close()
         await self.ledger.settle()
 
@@ -289,7 +304,8 @@ class JobManager:
                 self._effects[type(effect)](job, effect)
         self.changes.tell(job.id)
         if error is None and job.exit is not None and job.run_id is not None and not job.is_live:
-            self.host.confirm(job.run_id, discard=job.exit.output.bytes == 0)
+            left_nothing = job.exit.output.bytes == 0 and job.spec.contract is None
+            self.host.confirm(job.run_id, discard=left_nothing)
         self.dispatcher.pump()
 
     def _was_only_asked(self, change: Change) -> bool:
@@ -333,7 +349,8 @@ class JobManager:
     def _start_run(self, job: Job, effect: lifecycle.StartRun) -> None:
         if effect.previous_run_id:
             self.host.discard(effect.previous_run_id)
-        self.host.start(effect.run_id, job.spec.command, before=job.output)
+        self.reports.follow(job)
+        self.host.start(effect.run_id, job.command, before=job.output)
 
     def _stop_run(self, job: Job, effect: lifecycle.StopRun) -> None:
         self.host.stop(effect.run_id, signal=effect.signal, grace=effect.grace)

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from console_automation.core import lifecycle
@@ -117,11 +118,16 @@ class Ledger:
         return job
 
     def apply(
-        self, job_id: str, *events: Event, submitted: Submitted | None = None
+        self,
+        job_id: str,
+        *events: Event,
+        submitted: Submitted | None = None,
+        notes: Sequence[Entry] = (),
     ) -> "asyncio.Future[None]":
         """Advance a job, commit it, and have the effects carried out when that is done.
 
-        With `submitted` the job is new. The future fails when the commit does.
+        With `submitted` the job is new. `notes` come into the journal before the events. The future
+        fails when the commit does.
         """
         before = self._jobs[job_id]
         job, effects = before, list[Effect]()
@@ -134,7 +140,7 @@ class Ledger:
             return settled
         self._jobs[job_id] = job
         told = (submitted, *events) if submitted else events
-        entries = [_entry(job_id, event) for event in told]
+        entries = [*notes, *(_entry(job_id, event) for event in told)]
         if submitted:
             saved = self.store.insert(job, entries)
         else:
@@ -145,9 +151,13 @@ class Ledger:
         self._follow(saved, lambda error: self._committed(change, entries, effects, error), job_id)
         return saved
 
-    def apply_fact(self, job_id: str, event: Event) -> None:
+    def apply_fact(self, job_id: str, event: Event, notes: Sequence[Entry] = ()) -> None:
         """Apply an event that nobody waits for; a failed commit is logged and repeated."""
-        self.apply(job_id, event).add_done_callback(lambda saved: saved.exception())
+        self.apply(job_id, event, notes=notes).add_done_callback(lambda saved: saved.exception())
+
+    def note(self, entries: Sequence[Entry]) -> None:
+        """Append to the journal what changes no job; if that fails it is gone."""
+        self.store.append(entries).add_done_callback(_log_failure)
 
     def _follow(
         self,
@@ -215,7 +225,7 @@ class Ledger:
         """Move a job that is over, and saved, out of the working set."""
         if job.is_terminal and job.id in self._jobs:
             del self._jobs[job.id]
-            self._recent[job.id] = job
+            self._recent[job.id] = replace(job, result=None)
             if len(self._recent) > _RECENT:
                 self._recent.popitem(last=False)
 
@@ -225,6 +235,11 @@ class Ledger:
         for job in jobs:
             self._recent.pop(job.id, None)
             self.counts[job.status] -= 1
+
+
+def _log_failure(saved: "asyncio.Future[None]") -> None:
+    if not saved.cancelled() and saved.exception() is not None:
+        log.error("what a job told could not be put on record: %s", saved.exception())
 
 
 def _entry(job_id: str, event: Event) -> Entry:

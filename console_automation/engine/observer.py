@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from console_automation.core import recovery
 from console_automation.core.job import Exit, Job
@@ -9,7 +10,8 @@ from console_automation.core.lifecycle import Event, Exited, NotStarted, Started
 from console_automation.core.recovery import RunFacts
 from console_automation.engine.dispatcher import Dispatcher
 from console_automation.engine.ledger import Ledger
-from console_automation.ports import Clock, RunObserver
+from console_automation.engine.reports import Reports
+from console_automation.ports import Clock, Entry, RunObserver
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +63,14 @@ class Observer:
         dispatcher: Dispatcher,
         clock: Clock,
         confirm: Callable[[str], None],
+        reports: Reports,
     ) -> None:
         self.failures = 0  #: breakdowns of the machinery under the runs
         self._ledger = ledger
         self._dispatcher = dispatcher
         self._clock = clock
         self._confirm = confirm
+        self._reports = reports
 
     def run_started(self, run_id: str, *, pid: int, at: float) -> None:
         """A run's command was spawned."""
@@ -109,7 +113,11 @@ class Observer:
         return job if job and job.is_live and job.run_id == run_id else None
 
     def _happened(self, job: Job, event: Event) -> None:
-        self._ledger.apply_fact(job.id, event)
+        notes = list[Entry]()
+        if isinstance(event, Exited) and job.spec.contract is not None:
+            report, notes = self._reports.concluded(job, event.exit)
+            event = replace(event, report=report)
+        self._ledger.apply_fact(job.id, event, notes)
 
 
 def _job_of(run_id: str) -> str:

@@ -44,6 +44,7 @@ JOB_OPERATIONS = (
     ),
     Operation(
         toolset="jobs",
+        also_in="definitions",
         name="console_get_job_status",
         title="Job status",
         description=(

@@ -35,7 +35,7 @@ async def execute_async(
     call = await in_scope(engine, call, options.session_id)
     job = await engine.jobs.submit(background_spec(engine, call, request))
     if options.wait_ms:
-        job = await _ended(engine, call, job, options.wait_ms / 1000)
+        job = await ended(engine, call, job, options.wait_ms / 1000)
     result: view.ExecuteResult = {
         "success": True,
         "jobId": job.id,
@@ -106,7 +106,7 @@ async def execute_command(
     job = await engine.jobs.submit(spec)
     if options.kill_on_timeout:
         wait += settings.kill_grace_ms + 2_000
-    job = await _ended(engine, call, job, wait / 1000)
+    job = await ended(engine, call, job, wait / 1000)
     waited = time.monotonic() - began
     return await command_result(engine, job, waited)
 
@@ -142,8 +142,14 @@ async def get_job_status(engine: Engine, call: Call, request: ask.GetJobStatus) 
     """Return a job, waiting for its end when that is wanted."""
     job = await engine.jobs.ledger.get(request.job_id)
     if request.wait_ms:
-        job = await _ended(engine, call, job, request.wait_ms / 1000)
-    return {"success": True, "job": job_view(engine, job)}
+        job = await ended(engine, call, job, request.wait_ms / 1000)
+    seen = job_view(engine, job)
+    progress, log = await engine.jobs.reports.told_by(job)
+    if progress is not None:
+        seen["progress"] = view.progress_view(progress)
+    if log:
+        seen["logs"] = [sanitize(line) for line in log]
+    return {"success": True, "job": seen}
 
 
 async def get_job_output(
@@ -342,12 +348,15 @@ def job_view(engine: Engine, job: Job) -> view.JobView:
 # -- waiting -----------------------------------------------------------------------------------
 
 
-async def _ended(engine: Engine, call: Call, job: Job, wait: float) -> Job:
-    """Return the job when it is over or the wait is, whatever comes first."""
+async def ended(engine: Engine, call: Call, job: Job, wait: float) -> Job:
+    """Return the job when it is over or the wait is, at most as long as a call may wait."""
     wait = min(wait, engine.settings.max_wait_ms / 1000, call.patience)
 
     def sentence() -> str:
         current = engine.jobs.ledger.active(job.id) or job
+        progress = engine.jobs.reports.latest(job.id)
+        if progress is not None:
+            return texts.progress(view.progress_view(progress))
         return f"{current.status}, {human_bytes(engine.output.counts(current).bytes)} of output"
 
     [ended] = await telling(

@@ -120,6 +120,7 @@ class Retry(Request):
     backoff_ms: Milliseconds = 1000
     backoff_multiplier: float = Field(2.0, ge=1, le=100)
     max_backoff_ms: Milliseconds = 60_000
+    jitter: float = Field(0.0, ge=0, le=1)
     on: list[Reasons] | None = Field(
         None, description="Default: exit_code, signal, timeout, idle_timeout."
     )

@@ -19,10 +19,11 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
         "console_get_job_output",
         {"type": "object", "description": "See console_get_job_output."},
     ),
-    "LeftoverView": ("console_get_job_status", {"type": "object"}),
+    "LeftoverView": ("", {"type": "object"}),
     "TerminalView": ("", {"type": "object"}),
     "UsageView": ("", {"type": "object"}),
-    "OutputView": ("console_get_job_status", {"type": "object"}),
+    "ProgressView": ("", {"type": "object"}),
+    "OutputView": ("", {"type": "object"}),
     "SessionView": (
         "console_list_sessions",
         {"type": "object", "description": "See console_list_sessions."},

@@ -4,6 +4,7 @@ import re
 import time
 from dataclasses import replace
 
+from console_automation.core.job import Channel
 from console_automation.core.session import CommandStatus, Session
 from console_automation.core.shells import ShellKind, parse_report, quoted
 from console_automation.core.text import one_line, sanitize
@@ -135,7 +136,7 @@ async def in_scope(engine: Engine, call: Call, session_id: str | None) -> Call:
     session = await engine.consoles.get_live(session.id)
     environment = dict(session.spec.command.environment)
     cwd = session.pid and engine.processes.directory(session.pid)
-    data = engine.consoles.host.report(session.run_id)
+    data = engine.consoles.host.report(session.run_id, Channel.REPORT)
     reported = parse_report(data) if data else None
     if reported is not None:
         cwd, environment = reported

@@ -89,7 +89,7 @@ def job_spec(
 
 
 def retry_policy(retry: ask.Retry | None) -> RetryPolicy:
-    """Return when and how a failed attempt is repeated; without a wish it is not."""
+    """Return what a request says about retries; without a word there are none."""
     if retry is None:
         return RetryPolicy()
     return RetryPolicy(
@@ -97,6 +97,7 @@ def retry_policy(retry: ask.Retry | None) -> RetryPolicy:
         backoff=retry.backoff_ms / 1000,
         multiplier=retry.backoff_multiplier,
         max_backoff=retry.max_backoff_ms / 1000,
+        jitter=retry.jitter,
         on=RETRIED_BY_DEFAULT if retry.on is None else frozenset(retry.on),
     )
 

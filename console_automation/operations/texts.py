@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the command line says the same words, and does without pyda
         ListResult,
         MetricsResult,
         OutputResult,
+        ProgressView,
         WaitResult,
     )
 
@@ -30,7 +31,8 @@ _EXCERPT = 1500
 
 def job_line(job: JobView) -> str:
     """Say in one line what a job is and how it stands."""
-    title = one_line(job.get("name") or " ".join([job["command"], *job.get("args", [])]), 60)
+    command = " ".join([job["command"], *job.get("args", [])])
+    title = one_line(job.get("name") or job.get("definition") or command, 60)
     return f"{job['id']} `{title}`: {verdict(job)}"
 
 
@@ -156,7 +158,16 @@ def status(result: JobResult) -> str:
     """Tell how a job stands."""
     job = result["job"]
     size = human_bytes(job["output"]["bytes"])
-    return f"{job_line(job)}; {size} of output"
+    far = f"; {progress(job['progress'])}" if "progress" in job else ""
+    lines = [f"{job_line(job)}; {size} of output{far}", *job.get("logs", [])]
+    return "\n".join(lines)
+
+
+def progress(view: ProgressView) -> str:
+    """Say how far a job is."""
+    of = f" of {view['total']:g}" if "total" in view else ""
+    about = f": {view['message']}" if "message" in view else ""
+    return f"{view['done']:g}{of}{about}"
 
 
 def output(result: OutputResult) -> str:

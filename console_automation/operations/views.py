@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from console_automation.core.job import Job, OutputCounts, Status
 from console_automation.core.output import Chunk
+from console_automation.core.report import Progress
 from console_automation.core.text import iso, sanitize, signal_name
 from console_automation.engine.dispatcher import Standing
 from console_automation.engine.output import OutputPage
@@ -43,6 +44,14 @@ class TerminalView(TypedDict):
     rows: int
 
 
+class ProgressView(TypedDict):
+    """How far a job says it is."""
+
+    done: float
+    total: NotRequired[float]
+    message: NotRequired[str]
+
+
 class JobView(TypedDict):
     """A job."""
 
@@ -74,6 +83,9 @@ class JobView(TypedDict):
     dependsOn: NotRequired[list[str]]
     terminal: NotRequired[TerminalView]
     retryOf: NotRequired[str]
+    definition: NotRequired[str]
+    progress: NotRequired[ProgressView]
+    logs: NotRequired[list[str]]
     output: OutputView
     usage: NotRequired[UsageView]
     leftovers: NotRequired[list[LeftoverView]]
@@ -253,6 +265,7 @@ def job_view(job: Job, counts: OutputCounts, standing: Standing | None) -> JobVi
         "waitingFor": standing and standing.why,
         "dependsOn": list(spec.depends_on) or None,
         "retryOf": spec.retry_of,
+        "definition": spec.contract and spec.contract.definition,
         "terminal": size and {"cols": size.cols, "rows": size.rows},
         "output": {
             "bytes": counts.bytes,
@@ -275,6 +288,16 @@ def job_view(job: Job, counts: OutputCounts, standing: Standing | None) -> JobVi
     if command.args is not None:
         present["args"] = list(command.args)
     return present  # type: ignore[return-value]
+
+
+def progress_view(progress: Progress) -> ProgressView:
+    """Return progress as clients see it."""
+    view: ProgressView = {"done": progress.done}
+    if progress.total is not None:
+        view["total"] = progress.total
+    if progress.message:
+        view["message"] = sanitize(progress.message)
+    return view
 
 
 def chunk_views(chunks: tuple[Chunk, ...], *, raw: bool) -> list[ChunkView]:

@@ -17,6 +17,7 @@ from tests.waiting import PATIENCE
 JOBS = {each.name for each in OPERATIONS.values() if each.toolset == "jobs"}
 SCHEDULES = {each.name for each in OPERATIONS.values() if each.toolset == "schedules"}
 SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessions"}
+DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "definitions"}
 
 
 @pytest.fixture(
@@ -25,6 +26,7 @@ SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessio
         ("sessions", SESSIONS | {"console_execute_command"}, {"session"}),
         (" sessions  jobs", JOBS | SESSIONS, {"job", "session"}),
         ("schedules", SCHEDULES, set()),
+        ("definitions", DEFINITIONS | {"console_get_job_status"}, set()),
     ],
     ids=lambda param: param[0].strip(),
 )

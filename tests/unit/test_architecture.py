@@ -39,8 +39,9 @@ ALLOWED = {
     "engine": {"core", "ports", "config"},
     "operations": {"core", "ports", "engine", "config"},
     "adapters": {"core", "ports", "engine", "shim", "paths"},
-    "app": {"core", "ports", "engine", "operations", "adapters", "config", "paths"},
+    "app": {"core", "ports", "engine", "operations", "adapters", "config", "paths", "typed"},
     "frontends": {"core", "ports", "engine", "operations", "adapters", "config", "paths", "app"},
+    "typed": set(),
     "__main__": {"frontends", "paths"},
     "__init__": set(),
 }
@@ -53,14 +54,15 @@ HOMES = {
     "pyte": ("adapters/grid.py",),
     "re2": ("engine/patterns.py",),
     "pydantic_core": ("adapters/sqlite/rows.py",),
-    "pydantic": ("operations/", "frontends/mcp/", "app.py"),
+    "pydantic": ("operations/", "frontends/mcp/", "app.py", "typed.py"),
+    "jsonschema": ("engine/json_schemas.py",),
     "starlette": ("frontends/http.py",),
     "uvicorn": ("frontends/http.py",),
     "rich": ("frontends/cli/",),
     "ulid": ("app.py",),
     "winpty": ("adapters/windows_terminal.py",),
     "sortedcontainers": ("core/queue.py",),
-    "asyncio": ("adapters/", "engine/", "operations/", "frontends/", "ports.py"),
+    "asyncio": ("adapters/", "engine/", "operations/", "frontends/", "ports.py", "typed.py"),
     "nats": (),
 }
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SAMPLE = re.compile(
-    r"^```python\n(.*?)^```\n\nprints\n\n```text\n(.*?)^```$", re.DOTALL | re.MULTILINE
+    r"^```python\n((?:(?!```).*\n)+)```\n\nprints\n\n```text\n((?:(?!```).*\n)*)```$", re.MULTILINE
 )
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -138,7 +138,8 @@ def test_the_tools_and_the_tools_page_are_the_same() -> None:
 
 def test_every_variable_that_is_named_is_a_setting_and_every_setting_is_named() -> None:
     variables = {PREFIX + knob.name.upper() for knob in fields(Settings)}
-    other = {PREFIX + name for name in ("HOME", "RUN", "SCHEDULE", "METADATA")}
+    runs = ("INPUT", "ATTEMPT", "PROGRESS", "RESULT", "SCHEDULE", "METADATA")
+    other = {PREFIX + name for name in ("HOME", "RUN", *runs)}
     assert words(rf"{PREFIX}[A-Z_]+\b") == variables | other
 
 
@@ -275,20 +276,33 @@ def test_the_limits_that_descriptions_speak_of_are_the_defaults() -> None:
 def test_every_sample_of_data_is_well_formed(page: Path) -> None:
     for block in blocks(page, "json"):
         json.loads(block)
-    for block in blocks(page, "toml"):
+    for block in set(blocks(page, "toml")) - set(files(page).values()):
         values = tomllib.loads(block)
         assert set(values) <= {knob.name for knob in fields(Settings)}
         config.make(values)
 
 
+def files(page: Path) -> dict[str, str]:
+    """The files that a page shows: blocks that begin with their name."""
+    return dict(
+        (block.removeprefix("# file: ").partition("\n")[0], block)
+        for block in blocks(page, "python", "toml")
+        if block.startswith("# file: ")
+    )
+
+
 def samples() -> Iterator[Any]:
     for page in PAGES:
         for number, (script, printed) in enumerate(SAMPLE.findall(page.read_text("utf-8")), 1):
-            yield pytest.param(script, printed, id=f"{page.stem}-{number}")
+            yield pytest.param(page, script, printed, id=f"{page.stem}-{number}")
 
 
-@pytest.mark.parametrize(("script", "printed"), list(samples()))
-def test_a_sample_prints_what_the_page_says(script: str, printed: str, home: Path) -> None:
+@pytest.mark.parametrize(("page", "script", "printed"), list(samples()))
+def test_a_sample_prints_what_the_page_says(
+    page: Path, script: str, printed: str, home: Path, tmp_path: Path
+) -> None:
+    for name, content in files(page).items():
+        (tmp_path / name).write_text(content)
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -300,6 +314,7 @@ def test_a_sample_prints_what_the_page_says(script: str, printed: str, home: Pat
         done = subprocess.run(
             [sys.executable, "-c", script],
             check=False,
+            cwd=tmp_path,
             env=environment,
             capture_output=True,
             text=True,
@@ -324,7 +339,8 @@ def is_free(home: Path) -> bool:
 
 def test_every_python_block_is_such_a_sample() -> None:
     scripts = [block for page in PAGES for block in blocks(page, "python")]
-    assert scripts == [
+    shown = [script for script in scripts if not script.startswith("# file: ")]
+    assert shown == [
         script for page in PAGES for script, _ in SAMPLE.findall(page.read_text("utf-8"))
     ]
     assert len(scripts) >= 3

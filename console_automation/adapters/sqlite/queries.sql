@@ -84,6 +84,19 @@ SELECT completed_at FROM job
 DELETE FROM journal
  WHERE job_id = :id AND EXISTS (SELECT 1 FROM job WHERE id = :id AND completed_at IS NOT NULL)
 
+-- insert_result --
+-- Keep what a finished job came to.
+INSERT OR IGNORE INTO result (job_id, data) VALUES (:job_id, :data)
+
+-- result_of --
+-- Return what a finished job came to.
+SELECT data FROM result WHERE job_id = :job_id
+
+-- delete_result --
+-- Forget what a finished job came to.
+DELETE FROM result
+ WHERE job_id = :id AND EXISTS (SELECT 1 FROM job WHERE id = :id AND completed_at IS NOT NULL)
+
 -- delete_job --
 -- Forget a finished job.
 DELETE FROM job WHERE id = :id AND completed_at IS NOT NULL
@@ -239,3 +252,16 @@ DELETE FROM schedule_version WHERE schedule_id = :id
 -- delete_executions --
 -- Forget what became of its fires.
 DELETE FROM schedule_execution WHERE schedule_id = :id
+
+-- save_definition --
+-- Add a job definition, or replace the one of its name.
+INSERT INTO definition (name, data) VALUES (:name, :data)
+    ON CONFLICT (name) DO UPDATE SET data = excluded.data
+
+-- all_definitions --
+-- Return the job definitions by name.
+SELECT data FROM definition ORDER BY name
+
+-- delete_definition --
+-- Forget a job definition.
+DELETE FROM definition WHERE name = :name

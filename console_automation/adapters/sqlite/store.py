@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from console_automation.adapters.sqlite.database import Database, Statement, load_queries
+from console_automation.adapters.sqlite.definitions import SqliteDefinitions
 from console_automation.adapters.sqlite.rows import dump, job_of, row_of, state_of
 from console_automation.adapters.sqlite.schedules import SqliteSchedules
 from console_automation.adapters.sqlite.sessions import SqliteSessions
 from console_automation.core.job import Job, Status
 from console_automation.core.timing import Timings, summarize
 from console_automation.engine.schedule_store import ScheduleStore
-from console_automation.ports import AuditRecord, Entry, JobFilter, SessionStore
+from console_automation.ports import AuditRecord, DefinitionStore, Entry, JobFilter, SessionStore
 
 _SAMPLE = 1000
 _LAST = "\U0010ffff"  #: sorts behind every character that an id has
@@ -28,6 +29,7 @@ class SqliteStore:
         self._sql = load_queries()
         self.sessions: SessionStore = SqliteSessions(self._database, self._sql)
         self.schedules: ScheduleStore = SqliteSchedules(self._database, self._sql)
+        self.definitions: DefinitionStore = SqliteDefinitions(self._database, self._sql)
         self._last_seq = 0
 
     def on_commit(self, told: Callable[[float], None]) -> None:
@@ -49,7 +51,24 @@ class SqliteStore:
     def update(self, job: Job, entries: Sequence[Entry], *, urgent: bool = True) -> Future[None]:
         """Replace a job's state and append to its journal."""
         statements = [(self._sql["update_job"], state_of(job)), *self._lines(entries)]
+        if job.result is not None:
+            values = {"job_id": job.id, "data": job.result}
+            statements.append((self._sql["insert_result"], values))
         return self._database.write(statements, urgent=urgent)
+
+    def append(self, entries: Sequence[Entry]) -> Future[None]:
+        """Append to the journal, in a moment."""
+        return self._database.write(self._lines(entries), urgent=False)
+
+    async def result(self, job_id: str) -> str | None:
+        """Return a job's result."""
+        sql = self._sql["result_of"]
+
+        def work(connection: sqlite3.Connection) -> str | None:
+            row = connection.execute(sql, {"job_id": job_id}).fetchone()
+            return row and str(row["data"])
+
+        return await self._database.read(work)
 
     def record(self, record: AuditRecord) -> Future[None]:
         """Append to the audit."""
@@ -171,6 +190,7 @@ class SqliteStore:
         for job_id in job_ids:
             values = {"id": job_id}
             statements.append((self._sql["delete_journal"], values))
+            statements.append((self._sql["delete_result"], values))
             statements.append((self._sql["delete_job"], values))
         return self._database.write(statements)
 

@@ -35,6 +35,7 @@ OF_REFUSAL = {
     "JOB_NOT_FOUND": NOT_FOUND,
     "SESSION_NOT_FOUND": NOT_FOUND,
     "SCHEDULE_NOT_FOUND": NOT_FOUND,
+    "DEFINITION_NOT_FOUND": NOT_FOUND,
     "TIMEOUT": TIMED_OUT,
     "UNAVAILABLE": UNAVAILABLE,
 }
@@ -55,6 +56,9 @@ _SPOKEN_TOOLS = {
     "console_get_output": "`job session logs`",
     "console_get_screen": "`job session screen`",
     "console_get_session_state": "`job session exec` without a command",
+    "console_execute_job": "`job exec`",
+    "console_get_job_result": "`job wait`",
+    "console_list_job_definitions": "`job definitions`",
     "console_list_jobs": "`job list`",
     "console_list_schedules": "`job schedule list`",
     "console_list_sessions": "`job session ls`",

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from console_automation.core.text import human_bytes, human_seconds, one_line
 from console_automation.frontends.cli.streams import STATUS_COLOURS
-from console_automation.operations.texts import verdict
+from console_automation.operations.texts import progress, verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def _standing(session: "Mapping[str, Any]") -> str:
 def _cells(job: "Mapping[str, Any]", job_id: str, projects: bool) -> list[str]:
     project = [job.get("project") or ""] if projects else []
     command = one_line(" ".join([job["command"], *job.get("args", [])]), _LONGEST_COMMAND)
-    return [job_id, job.get("name", ""), how(job), spent(job), *project, command]
+    name = job.get("name") or job.get("definition", "")
+    return [job_id, name, how(job), spent(job), *project, command]
 
 
 def how(job: "Mapping[str, Any]") -> str:
@@ -157,6 +158,7 @@ def job(streams: "Streams", view: "Mapping[str, Any]") -> None:
     said = {
         "id": view["id"],
         "name": view.get("name"),
+        "definition": view.get("definition"),
         "status": streams.coloured(verdict(view), colour),  # type: ignore[arg-type]
         "command": one_line(" ".join([view["command"], *view.get("args", [])]), _LONGEST_COMMAND),
         "directory": view["workingDirectory"],
@@ -174,6 +176,8 @@ def job(streams: "Streams", view: "Mapping[str, Any]") -> None:
         "retry of": view.get("retryOf"),
         "tags": ", ".join(f"{name}={value}" for name, value in view["tags"].items()),
         "output": _printed(view["output"]),
+        "progress": progress(view["progress"]) if "progress" in view else None,
+        "log": "\n".join(view.get("logs", [])),
         "usage": _usage(view.get("usage")),
         "left behind": ", ".join(
             f"{each['pid']} {each['command']}" for each in view.get("leftovers", [])

@@ -13,7 +13,7 @@ import pytest
 from console_automation.adapters.memory_host import MemoryHost
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.shims import ShimHost
-from console_automation.core.job import Cause, Job, Phase
+from console_automation.core.job import Cause, Channel, Job, Phase
 from console_automation.core.output import Page
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict
@@ -23,6 +23,7 @@ from tests.integration.contract.stages import Stage
 from tests.waiting import PATIENCE, until
 
 FOREVER = "sleep 1000"
+PROGRESS = "CONSOLE_AUTOMATION_PROGRESS"
 
 
 class JobStage(Stage):
@@ -333,3 +334,42 @@ async def test_a_run_that_cannot_be_begun_is_refused_with_the_reason(shims: Shim
     runs.mkdir()
     await shims.ended(shims.run("job-1.2", "exit 0"))
     assert shims.times_begun("job-1.1") == 0
+
+
+# -- what a program tells beside its output --------------------------------------------------------
+
+
+async def ran(stage: ShimStage, text: str, **command: Any) -> str:
+    run_id = stage.run("job-1.1", text, **command)
+    await until(lambda: stage.observer.end_of(run_id), "the end")
+    return run_id
+
+
+async def test_what_a_program_writes_to_its_own_files_can_be_read_in_parts(
+    shims: ShimStage,
+) -> None:
+    line = f"printf 12345 >> ${PROGRESS}; printf '{{}}' > $CONSOLE_AUTOMATION_RESULT"
+    run_id = await ran(shims, line, reports=True)
+    read = shims.host.report
+    assert read(run_id, Channel.PROGRESS) == b"12345"
+    assert read(run_id, Channel.PROGRESS, since=2, max_bytes=2) == b"34"
+    assert read(run_id, Channel.PROGRESS, since=9) == b""
+    assert read(run_id, Channel.RESULT) == b"{}"
+    assert read(run_id, Channel.REPORT) is None
+    assert read("job-2.1", Channel.RESULT) is None
+
+
+async def test_a_program_that_owes_no_report_is_given_no_files(shims: ShimStage) -> None:
+    line = f'[ -z "${PROGRESS}$CONSOLE_AUTOMATION_RESULT$CONSOLE_AUTOMATION_REPORT" ]'
+    end = shims.observer.end_of(await ran(shims, line))
+    assert end is not None and end.code == 0
+
+
+@pytest.mark.parametrize(
+    "instead", ["mkfifo", "mkdir", "ln -s /etc/passwd", "ln -s /dev/zero", "ln -s nowhere"]
+)
+async def test_what_is_no_file_of_its_own_is_not_read(shims: ShimStage, instead: str) -> None:
+    run_id = await ran(shims, f"{instead} ${PROGRESS}", reports=True)
+    end = shims.observer.end_of(run_id)
+    assert end is not None and end.code == 0
+    assert shims.host.report(run_id, Channel.PROGRESS) is None

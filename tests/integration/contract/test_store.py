@@ -14,6 +14,7 @@ import pytest
 from console_automation.adapters.memory import MemoryStore
 from console_automation.adapters.sqlite import database
 from console_automation.adapters.sqlite.store import SqliteStore
+from console_automation.core.definition import JobDefinition
 from console_automation.core.job import (
     Cause,
     Job,
@@ -391,3 +392,59 @@ async def test_a_closed_store_takes_nothing_more(store: Store) -> None:
     await store.close()
     assert await fails(store.insert(job("job-1"), []))
     assert await fails(store.update(job("job-1"), []))
+
+
+# -- definitions and results -----------------------------------------------------------------------
+
+
+async def test_a_result_is_kept_with_the_end_that_it_belongs_to(store: Store) -> None:
+    await fill(store, job("job-1", Phase.RUNNING), job("job-2", Phase.RUNNING))
+    await store.update(ended("job-1", result='{"a":1}'), [entry("job-1", "Exited")])
+    await store.update(ended("job-2"), [entry("job-2", "Exited")])
+    assert await store.result("job-1") == '{"a":1}'
+    assert await store.result("job-2") is None and await store.result("job-3") is None
+    kept = await store.get("job-1")
+    assert kept is not None and kept.result is None  # it is not read with every job
+    await store.delete(["job-1"])
+    assert await store.result("job-1") is None
+
+
+async def test_a_result_is_as_final_as_the_end(store: Store) -> None:
+    await fill(store, job("job-1", Phase.RUNNING))
+    await store.update(ended("job-1", result="1"), [])
+    await store.update(ended("job-1", result="2"), [])
+    assert await store.result("job-1") == "1"
+
+
+async def test_what_a_job_tells_is_appended_to_its_journal(store: Store) -> None:
+    await fill(store, job("job-1", Phase.RUNNING))
+    told = [entry("job-1", "Logged", text=text) for text in "ab"]
+    await store.append(told)
+    assert (await store.journal("job-1"))[1:] == told
+
+
+async def test_a_definition_is_kept_replaced_and_forgotten_by_its_name(store: Store) -> None:
+    first = JobDefinition(
+        name="b",
+        command="c",
+        args=("x", "{y}"),
+        environment={"A": "{y}"},
+        working_directory="/tmp",
+        description="d",
+        input_schema={"properties": {"y": {}}},
+        output_schema={},
+        timeout=1.5,
+        retry=RetryPolicy(max_attempts=3, jitter=0.5),
+        tags=("t",),
+        labels={"l": "m"},
+        hidden=True,
+    )
+    other = JobDefinition(name="a", command="c")
+    await store.definitions.save(first)
+    await store.definitions.save(other)
+    assert await store.definitions.all() == [other, first]
+    again = dataclasses.replace(first, command="d", args=None)
+    await store.definitions.save(again)
+    await store.definitions.delete("a")
+    await store.definitions.delete("nobody")
+    assert await store.definitions.all() == [again]

@@ -34,6 +34,8 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
             tables.system(streams, client.ask({"ask": "status"}), view["metrics"])
         return outcome.DONE
     job = arguments.job_of(client, given.job)
+    if "definition" in job:  # it may tell of itself
+        job = client.call("console_get_job_status", {"jobId": job["id"]})["job"]
     if streams.json:
         streams.result({"success": True, "job": job})
     else:

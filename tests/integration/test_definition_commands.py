@@ -1,0 +1,172 @@
+"""`job define`, `job definitions`, `job exec`, and the file that a project defines its jobs in."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.daemons import Daemon, killable
+from tests.integration.job_command import Shell
+from tests.waiting import PATIENCE
+
+TOML = """
+[jobs.greet]
+description = "Greet somebody."
+command = "printf '\\"Hello %s\\"' \\"$WHO\\" > $CONSOLE_AUTOMATION_RESULT; echo told"
+environment = { WHO = "{name}" }
+tags = ["text"]
+inputSchema = { required = ["name"], properties = { name = { type = "string" }, n = { type = "integer" } } }
+
+[jobs.where]
+command = "pwd"
+args = []
+"""
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    import shutil
+    import tempfile
+
+    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
+    with killable(home) as running:
+        yield running
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def shell(daemon: Daemon, tmp_path: Path) -> Shell:
+    return Shell(daemon.home, tmp_path.resolve())
+
+
+def test_what_a_file_defines_is_registered_listed_run_and_removed(shell: Shell) -> None:
+    (shell.directory / "jobs.toml").write_text(TOML)
+    done = shell.job("define", "jobs.toml")
+    assert (done.returncode, done.stdout) == (0, "greet\nwhere\n"), done.stderr
+    listed = shell.job("definitions", "--tag", "text").stdout
+    assert "greet" in listed and "name: string, n?: integer" in listed and "where" not in listed
+    shown = json.loads(shell.job("definitions", "greet").stdout)
+    assert shown["source"] == "registered" and shown["tags"] == ["text"]
+    done = shell.job("exec", "greet", "name=5", "n=5")
+    assert (done.returncode, done.stdout) == (0, '"Hello 5"\n'), done.stderr
+    done = shell.job("exec", "greet", "name=5", "n=x")
+    assert done.returncode == 2 and "input.n" in done.stderr
+    assert shell.job("define", "--remove", "greet", "--remove", "where").returncode == 0
+    done = shell.job("exec", "greet", "name=5")
+    assert done.returncode == 3 and "greet" in done.stderr
+
+
+def test_a_project_defines_its_own_jobs_which_run_in_its_root(shell: Shell) -> None:
+    root = shell.directory
+    (root / ".git").mkdir()
+    (root / "deep").mkdir()
+    (root / "console-automation.toml").write_text(TOML)
+    inside = Shell(shell.home, root / "deep")
+    job_id = inside.job("exec", "-b", "where").stdout.strip()
+    assert inside.over(job_id)["status"] == "completed"
+    assert inside.logs(job_id) == f"{root}\n"
+    assert json.loads(inside.job("definitions", "where").stdout)["source"] == "project"
+    outside = Shell(shell.home, root.parent)
+    assert outside.job("definitions", "where").returncode == 3
+    (root / "console-automation.toml").write_text(TOML.replace("[jobs.where]", "[jobs.here]"))
+    assert inside.job("definitions", "here").returncode == 0
+    assert inside.job("definitions", "where").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[jobs.a]\nargs = []", ("jobs.a", "command is missing")),
+        ("[jobs.a]\ncommand = 'c'\ncolour = 1", ("jobs.a", "colour")),
+        ("[jobs.a]\ncommand = 'cat {x}'\ninputSchema = {properties = {x = {}}}", ("$X",)),
+        ("jobs = 5", ("no table of jobs",)),
+        ("[jobs\n", ("not valid TOML",)),
+    ],
+)
+def test_a_project_file_that_is_wrong_is_said_to_be_with_its_place(
+    shell: Shell, content: str, words: tuple[str, ...]
+) -> None:
+    (shell.directory / "console-automation.toml").write_text(content)
+    done = shell.job("definitions")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    for word in ("console-automation.toml", *words):
+        assert word in done.stderr
+
+
+def test_jobs_of_a_python_file_are_registered_without_the_daemon_importing_it(
+    shell: Shell,
+) -> None:
+    (shell.directory / "mine.py").write_text(
+        "import os\n"
+        "from console_automation.typed import job\n"
+        "open('imported', 'a').write('x')\n"
+        "@job\n"
+        "def double(n: int) -> int:\n"
+        "    return 2 * n\n"
+    )
+    done = shell.job("define", "mine.py")
+    assert done.stdout == "double\n", done.stderr
+    assert (shell.directory / "imported").read_text() == "x"
+    done = shell.job("exec", "double", "n=21")
+    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
+    assert (shell.directory / "imported").read_text() == "xx"
+    assert shell.job("define", "--remove", "double").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("broken.py", "1 /"),
+        ("raises.py", "raise ValueError"),
+        ("empty.py", ""),
+        ("broken.json", "{"),
+        ("no-table.toml", "x = 1"),
+    ],
+)
+def test_a_file_that_defines_nothing_is_refused_and_registers_nothing(
+    shell: Shell, name: str, content: str
+) -> None:
+    (shell.directory / name).write_text(content)
+    before = shell.json("definitions")["total"]
+    with shell.begun("define", name) as process:
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2 and name in err.decode()
+    assert shell.json("definitions")["total"] == before
+
+
+def test_a_failing_job_exits_with_its_own_code_and_status_tells_what_it_said(
+    shell: Shell,
+) -> None:
+    definition = {
+        "name": "fails",
+        "command": 'echo \'{"log": "tried"}\' >> $CONSOLE_AUTOMATION_PROGRESS;'
+        ' echo \'{"progress": 1, "total": 3}\' >> $CONSOLE_AUTOMATION_PROGRESS; exit 9',
+    }
+    assert shell.job("define", "-", stdin=json.dumps(definition)).returncode == 0
+    done = shell.job("exec", "fails")
+    assert (done.returncode, done.stdout) == (9, "") and "exit code 9" in done.stderr
+    job_id = shell.json("list", "--all")["jobs"][0]["id"]
+    shown = shell.job("status", job_id).stdout
+    assert "tried" in shown and "1 of 3" in shown
+    assert shell.status(job_id)["logs"] == ["tried"]
+    assert "fails" in shell.job("list").stdout
+    assert shell.job("exec", "fails", "--json").returncode == 9
+    assert shell.job("define", "--remove", "fails").returncode == 0
+
+
+def test_an_input_is_taken_from_a_file_and_completed_by_words(shell: Shell) -> None:
+    definition = {
+        "name": "sum",
+        "command": "echo $((A + B)) > $CONSOLE_AUTOMATION_RESULT",
+        "environment": {"A": "{a}", "B": "{b}"},
+        "inputSchema": {"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
+    }
+    assert shell.job("define", "-", stdin=json.dumps(definition)).returncode == 0
+    (shell.directory / "in.json").write_text('{"a": 1, "b": 2}')
+    assert shell.job("exec", "sum", "--input", "in.json", "b=5").stdout == "6\n"
+    assert shell.job("exec", "sum", "--input", "-", stdin='{"a": 1, "b": 1}').stdout == "2\n"
+    for content in ("[1]", "{"):
+        done = shell.job("exec", "sum", "--input", "-", stdin=content)
+        assert done.returncode == 2 and "--input" in done.stderr
+    assert shell.job("define", "--remove", "sum").returncode == 0
