@@ -24,12 +24,14 @@ from console_automation import NOT_ON_WINDOWS, config, errors, paths
 if sys.platform == "win32":
     raise ImportError(NOT_ON_WINDOWS)
 
+from console_automation.adapters.guards import ProcessGuards
 from console_automation.adapters.machine import SystemClock, SystemLoad
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.processes import SystemProcesses
 from console_automation.adapters.shims import ShimHost
 from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.adapters.state_directory import StateDirectory
+from console_automation.adapters.tokens import Tokens
 from console_automation.config import Settings
 from console_automation.engine.admission import Admission
 from console_automation.engine.commands import inherited
@@ -94,7 +96,12 @@ def build_engine(
         new_id=new_job_id,
     )
     definitions = Definitions(
-        settings=settings, store=store, clock=clock, read_project=ProjectFiles()
+        settings=settings,
+        store=store,
+        clock=clock,
+        read_project=ProjectFiles(),
+        principals=Tokens(directory.home),
+        guards=ProcessGuards(),
     )
     consoles = ConsoleManager(
         settings=settings,

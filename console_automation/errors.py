@@ -10,6 +10,7 @@
     ├── ScheduleNotFound              SCHEDULE_NOT_FOUND
     ├── DefinitionNotFound            DEFINITION_NOT_FOUND
     ├── SessionClosed                 SESSION_CLOSED
+    ├── AccessDenied                  POLICY_DENIED       asked by somebody who may not
     ├── Conflict                      CONFLICT            the thing exists, its state forbids this
     ├── LimitReached                  LIMIT_REACHED
     ├── TimedOut                      TIMEOUT             what was waited for has not come
@@ -117,6 +118,12 @@ class SessionClosed(ConsoleAutomationError):
     code = "SESSION_CLOSED"
 
 
+class AccessDenied(ConsoleAutomationError):
+    """This principal may not do that."""
+
+    code = "POLICY_DENIED"
+
+
 class Conflict(ConsoleAutomationError):
     """The state of the job forbids this."""
 
@@ -184,6 +191,7 @@ _BY_CODE: tuple[type[ConsoleAutomationError], ...] = (
     ScheduleNotFound,
     DefinitionNotFound,
     SessionClosed,
+    AccessDenied,
     Conflict,
     LimitReached,
     TimedOut,

@@ -69,6 +69,7 @@ class JobFilter:
     session_id: str | None = None
     name: str | None = None
     project: str | None = None
+    owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

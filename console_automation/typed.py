@@ -26,6 +26,7 @@ import traceback
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
@@ -107,8 +108,9 @@ def job(target: Any = None, /, *, name: str | None = None, **fields: Any) -> Any
     """Make a function, or a subclass of JobContext with a method `execute`, a job.
 
     `fields` are those of the tool console_register_job: description, timeout, retry, tags, labels,
-    hideFromDiscovery; inputSchema and outputSchema where the hints do not say it all. The name is that
-    of the function or class, with dashes, unless one is given.
+    permissions, hideFromDiscovery; inputSchema and outputSchema where the hints do not say it all. The
+    name is that of the function or class, with dashes, unless one is given. A permission's `custom` may
+    be a function that is given what is asked and returns whether it agrees.
     """
 
     def mark(each: T) -> T:
@@ -137,6 +139,7 @@ def describe(target: Callable[..., Any]) -> dict[str, Any]:
         raise TypeError(f"{target!r} is no job: decorate it with @job, in a file")
     path = os.path.abspath(file)
     call = _call_of(target)
+    rules = [_rule(each) for each in marked.get("permissions", [])]
     schemas = {"inputSchema": _input_model(call).model_json_schema()}
     result = typing.get_type_hints(call, include_extras=True).get("return", Any)
     if result not in (Any, None, type(None)):
@@ -145,10 +148,20 @@ def describe(target: Callable[..., Any]) -> dict[str, Any]:
         "description": inspect.cleandoc(target.__doc__ or "").partition("\n\n")[0],
         **schemas,
         **marked,
+        **({"permissions": rules} if rules else {}),
         "command": sys.executable,
         "args": ["-m", "console_automation.typed", "run", path, marked["name"]],
         "workingDirectory": os.path.dirname(path),
     }
+
+
+def _rule(permission: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a permission with its guard, which may be a function, as it is registered."""
+    guard = permission.get("custom")
+    if not callable(guard):
+        return dict(permission)
+    file = inspect.getsourcefile(guard)
+    return {**permission, "custom": f"{os.path.abspath(file or '')}:{guard.__name__}"}
 
 
 def _call_of(target: Callable[..., Any]) -> Callable[..., Any]:
@@ -192,6 +205,13 @@ def _is_model(kind: Any) -> bool:
 
 def jobs_of(path: str) -> dict[str, Callable[..., Any]]:
     """Import a file and return its jobs by name. What it raises comes through."""
+    module = _import(path)
+    found = [each for each in vars(module).values() if hasattr(each, _MARK)]
+    own = [each for each in found if each.__module__ == module.__name__]
+    return {getattr(each, _MARK)["name"]: each for each in own}
+
+
+def _import(path: str) -> ModuleType:
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     if spec is None or spec.loader is None:
@@ -199,9 +219,7 @@ def jobs_of(path: str) -> dict[str, Callable[..., Any]]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    found = [each for each in vars(module).values() if hasattr(each, _MARK)]
-    own = [each for each in found if each.__module__ == module.__name__]
-    return {getattr(each, _MARK)["name"]: each for each in own}
+    return module
 
 
 def carry_out(target: Callable[..., Any], given: Mapping[str, Any]) -> Any:
@@ -257,6 +275,10 @@ def main(words: Sequence[str]) -> int:
             return 0
         case ["run", path, name]:
             return _run(path, name)
+        case ["guard", path, name]:
+            agrees = getattr(_import(path), name)(json.load(sys.stdin))
+            print("true" if agrees is True else "false")  # noqa: T201
+            return 0
     sys.stderr.write("usage: python -m console_automation.typed describe FILE | run FILE NAME\n")
     return 2
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from console_automation.adapters.guards import ProcessGuards
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.processes import SystemProcesses
+from console_automation.adapters.tokens import Tokens
 from console_automation.app import new_schedule_id, new_screen, new_session_id
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
 from console_automation.engine.consoles import ConsoleManager
@@ -91,6 +93,8 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
             store=manager.ledger.store,
             clock=manager.clock,
             read_project=lambda project: {},
+            principals=Tokens(runs),
+            guards=ProcessGuards(),
         ),
         consoles=consoles,
         session_output=OutputReader(

@@ -289,5 +289,6 @@ def _matches(job: Job, wanted: JobFilter) -> bool:
         and (wanted.session_id is None or spec.session_id == wanted.session_id)
         and (wanted.name is None or spec.name == wanted.name)
         and wanted.project in (None, spec.project or None)
+        and wanted.owner in (None, spec.owner)
         and all(spec.tags.get(key) == value for key, value in wanted.tags.items())
     )

@@ -3,6 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
+from console_automation.core.access import Action, Rule
 from console_automation.core.definition import JobDefinition
 from console_automation.core.job import (
     Cause,
@@ -85,6 +86,7 @@ def spec_to_plain(spec: JobSpec) -> Plain:
         "idempotency_key": spec.idempotency_key,
         "fingerprint": spec.fingerprint,
         "retry_of": spec.retry_of,
+        "owner": spec.owner,
         "contract": spec.contract and contract_to_plain(spec.contract),
     }
 
@@ -130,6 +132,15 @@ def definition_to_plain(definition: JobDefinition) -> Plain:
         "args": None if args is None else list(args),
         "tags": list(definition.tags),
         "retry": retry_to_plain(definition.retry),
+        "permissions": [
+            {
+                "action": rule.action.value,
+                "roles": list(rule.roles),
+                "scopes": list(rule.scopes),
+                "guard": rule.guard,
+            }
+            for rule in definition.permissions
+        ],
     }
 
 
@@ -142,6 +153,15 @@ def definition_from_plain(plain: Plain) -> JobDefinition:
             "args": None if args is None else tuple(args),
             "tags": tuple(plain["tags"]),
             "retry": retry_from_plain(plain["retry"]),
+            "permissions": tuple(
+                Rule(
+                    action=Action(rule["action"]),
+                    roles=tuple(rule["roles"]),
+                    scopes=tuple(rule["scopes"]),
+                    guard=rule["guard"],
+                )
+                for rule in plain["permissions"]
+            ),
         }
     )
 

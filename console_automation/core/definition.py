@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from console_automation.core.access import Rule
 from console_automation.core.retry import RetryPolicy
 from console_automation.errors import BadRequest
 
@@ -30,9 +31,10 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """For whom a job is made that nobody is there to ask about when it begins."""
+    """For whom a job is made, also when nobody is there any more to ask."""
 
     client: str
+    principal: str  #: by name: what they may do is looked up when the job is made
     environment: Mapping[str, str] = field(repr=False)
     cwd: str
 
@@ -53,6 +55,7 @@ class JobDefinition:
     retry: RetryPolicy = RetryPolicy()
     tags: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    permissions: tuple[Rule, ...] = ()
     hidden: bool = False  #: not listed, but there for those who know its name
     source: Source = Source.REGISTERED
 

@@ -209,6 +209,7 @@ class JobSpec:
     fingerprint: str = ""  #: of the request, to tell a repeated submission from a conflicting one
     retry_of: str | None = None
     contract: Contract | None = None
+    owner: str = ""  #: the principal whose job it is; "" for jobs of before there were any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,55 +5,104 @@ its own, read anew when it has changed. A project's definition hides a registere
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from console_automation.config import Settings
 from console_automation.core import definition as rules
+from console_automation.core.access import Action, Principal, decide
 from console_automation.core.definition import Caller, JobDefinition
 from console_automation.core.job import Command, Contract, JobSpec
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.json_schemas import check_schema, mismatch
-from console_automation.errors import BadRequest, DefinitionNotFound, LimitReached
+from console_automation.errors import AccessDenied, BadRequest, DefinitionNotFound, LimitReached
 from console_automation.ports import Clock, Store
 
+#: Whose token has it may define jobs of new names, and so run anything as the user.
+CREATE_SCOPE = "definitions:create"
+
 ReadProject = Callable[[str], Mapping[str, JobDefinition]]
+
+
+class Principals(Protocol):
+    """Who there is, as of now."""
+
+    def named(self, name: str) -> Principal | None:
+        """Return a principal, None for one who may do nothing any more."""
+        ...
+
+
+class Guards(Protocol):
+    """The guards that definitions name."""
+
+    async def agrees(self, guard: str, question: Mapping[str, Any]) -> bool:
+        """Ask a guard, `FILE.py:FUNCTION`. One that cannot be asked does not agree."""
+        ...
 
 
 class Definitions:
     """Finds definitions by name. `read_project` returns what a project's own file defines."""
 
     def __init__(
-        self, *, settings: Settings, store: Store, clock: Clock, read_project: ReadProject
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        read_project: ReadProject,
+        principals: Principals,
+        guards: Guards,
     ) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
         self._read_project = read_project
+        self._principals = principals
+        self._guards = guards
         self._registered: dict[str, JobDefinition] = {}
 
     async def open(self) -> None:
         """Load what was registered."""
         self._registered = {each.name: each for each in await self._store.definitions.all()}
 
-    def known(self, project: str) -> list[JobDefinition]:
-        """Return every definition that a project has, by name. Raises BadRequest for its file."""
+    def listed(self, project: str, principal: Principal) -> list[JobDefinition]:
+        """Return the definitions of a project that are not hidden and that a principal may list and
+        read, by name. Raises BadRequest for the project's file."""
         found = {**self._registered, **self._read_project(project)}
-        return [found[name] for name in sorted(found)]
+        return [
+            found[name]
+            for name in sorted(found)
+            if not found[name].hidden
+            and _may(found[name], principal, Action.LIST)
+            and _may(found[name], principal, Action.READ)
+        ]
 
-    def find(self, name: str, project: str) -> JobDefinition:
-        """Return a definition. Raises DefinitionNotFound, and BadRequest for the project's file."""
+    def find(self, name: str, project: str, principal: Principal) -> JobDefinition:
+        """Return a definition that a principal may read.
+
+        Raises DefinitionNotFound, also for one that is not theirs to see, and BadRequest for the
+        project's file.
+        """
         found = self._read_project(project).get(name) or self._registered.get(name)
-        if found is None:
+        if found is None or not _may(found, principal, Action.READ):
             raise DefinitionNotFound(name)
         return found
 
-    async def register(self, definition: JobDefinition) -> bool:
+    async def register(self, definition: JobDefinition, principal: Principal) -> bool:
         """Keep a definition, in place of the one of its name; returns whether there was one.
 
-        Raises BadRequest, LimitReached.
+        Whoever defines jobs can run anything as the user. So that is for admins, for those whose token
+        says so, and for those whom the definition that is replaced names.
+        Raises AccessDenied, BadRequest, LimitReached.
         """
+        former = self._registered.get(definition.name)
+        is_known = former is not None
+        if former is None:
+            may = principal.is_admin or CREATE_SCOPE in principal.scopes
+        else:
+            may = _is_named(former, principal, Action.UPDATE)
+        if not may:
+            raise AccessDenied(f"{principal.name} may not define {definition.name}.")
         check(definition)
-        is_known = definition.name in self._registered
         most = self._settings.max_definitions
         if not is_known and len(self._registered) >= most:
             raise LimitReached(f"{most} job definitions are registered, which is the limit.")
@@ -61,19 +110,28 @@ class Definitions:
         self._registered[definition.name] = definition
         return is_known
 
-    async def remove(self, name: str) -> None:
-        """Forget a registered definition; its jobs stay. Raises DefinitionNotFound."""
-        if name not in self._registered:
+    async def remove(self, name: str, principal: Principal) -> None:
+        """Forget a registered definition; its jobs stay. Raises DefinitionNotFound, AccessDenied."""
+        found = self._registered.get(name)
+        if found is None or not _may(found, principal, Action.READ):
             raise DefinitionNotFound(name)
+        if not _is_named(found, principal, Action.DELETE):
+            raise AccessDenied(f"{principal.name} may not remove {name}.")
         await self._store.definitions.delete(name)
         self._registered.pop(name, None)
 
     async def job_spec(self, name: str, given: Mapping[str, Any], caller: Caller) -> JobSpec:
         """Return the spec of a job for a caller.
 
-        Raises DefinitionNotFound, BadRequest when the input does not match, and what `resolve` raises.
+        This is where it is decided whether the caller may run it, whoever starts the job: a client, a
+        workflow or a schedule. Raises DefinitionNotFound, AccessDenied, BadRequest when the input does
+        not match, and what `resolve` raises.
         """
-        definition = self.find(name, project_of(caller.cwd))
+        principal = self._principals.named(caller.principal)
+        if principal is None:
+            raise AccessDenied(f"{caller.principal} may do nothing here any more.")
+        definition = self.find(name, project_of(caller.cwd), principal)
+        await self._check_execute(definition, principal, given)
         complete = rules.with_defaults(definition, given)
         wrong = mismatch(definition.input_schema, complete, "input")
         if wrong is not None:
@@ -91,12 +149,29 @@ class Definitions:
             project=project_of(command.cwd),
             tags={**definition.labels, "definition": definition.name},
             retry=definition.retry,
+            owner=principal.name,
             contract=Contract(
                 definition=definition.name,
                 input=complete,
                 output_schema=definition.output_schema,
             ),
         )
+
+    async def _check_execute(
+        self, definition: JobDefinition, principal: Principal, given: Mapping[str, Any]
+    ) -> None:
+        decision = decide(definition.permissions, principal, Action.EXECUTE)
+        if isinstance(decision, tuple):
+            question = {
+                "principal": principal.name,
+                "roles": sorted(principal.roles),
+                "scopes": sorted(principal.scopes),
+                "definition": definition.name,
+                "input": given,
+            }
+            decision = any([await self._guards.agrees(guard, question) for guard in decision])
+        if not decision:
+            raise AccessDenied(f"{principal.name} may not execute {definition.name}.")
 
     def _command(
         self, definition: JobDefinition, given: Mapping[str, Any], caller: Caller
@@ -125,9 +200,27 @@ class Definitions:
         )
 
 
+def _may(definition: JobDefinition, principal: Principal, action: Action) -> bool:
+    return decide(definition.permissions, principal, action) is True
+
+
+def _is_named(definition: JobDefinition, principal: Principal, action: Action) -> bool:
+    """Whether a rule lets the principal, and not only the want of one."""
+    has_rule = any(rule.action is action for rule in definition.permissions)
+    return principal.is_admin or (has_rule and _may(definition, principal, action))
+
+
 def check(definition: JobDefinition) -> None:
     """Raise BadRequest for a definition that could never be kept to."""
     check_schema(definition.input_schema, "inputSchema")
     if definition.output_schema is not None:
         check_schema(definition.output_schema, "outputSchema")
     rules.check(definition)
+    for at, rule in enumerate(definition.permissions):
+        if rule.guard is not None and rule.action is not Action.EXECUTE:
+            field = f"permissions.{at}.custom"
+            raise BadRequest(
+                f"{field}: a guard is asked before a job runs; it goes with the action execute, not with"
+                f" {rule.action}.",
+                field=field,
+            )

@@ -113,11 +113,13 @@ class Daemon:
         gc.enable()
 
     def _start_http(self) -> Any:
+        from console_automation.adapters.tokens import Tokens
         from console_automation.frontends.http import HttpServer, read_token
         from console_automation.frontends.mcp.server import McpServer
 
         mcp = McpServer(self._engine)
-        http = HttpServer(self._settings, read_token(self._directory.home), mcp, self._metrics)
+        home = self._directory.home
+        http = HttpServer(self._settings, read_token(home), Tokens(home), mcp, self._metrics)
         self.http_url = http.bind()
         log.info("serving %s", self.http_url, extra={"action": "http"})
         http.open()

@@ -1,4 +1,4 @@
-"""MCP and metrics over HTTP: loopback, one bearer token, every route behind the same three checks.
+"""MCP and metrics over HTTP: loopback, bearer tokens, every route behind the same three checks.
 
 Off by default. The token is made on first use and kept in the state directory. Host and Origin are
 checked before anything else, so that a web page in a browser on this machine can reach nothing.
@@ -23,13 +23,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console_automation.adapters.prometheus import Metrics
+from console_automation.adapters.tokens import Tokens
 from console_automation.config import Settings
+from console_automation.core.access import LOCAL, Principal
 from console_automation.errors import BadRequest, Unavailable
 from console_automation.frontends.mcp.server import McpServer
 
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/]+)(?::[0-9]*)?")
 _REFUSED_BYTES = 65_536
 _REFUSED_SECONDS = 1.0
+_OPEN = ("/mcp", "/healthz")  #: to principals who are not the user
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -54,9 +57,12 @@ def read_token(home: Path) -> str:
 class Gate:
     """Lets a request through only from this machine's names, from no web page, with the token."""
 
-    def __init__(self, app: ASGIApp, *, token: str, hosts: frozenset[str], max_body: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, token: str, tokens: Tokens, hosts: frozenset[str], max_body: int
+    ) -> None:
         self._app = app
         self._token = token.encode()
+        self._tokens = tokens
         self._hosts = hosts
         self._max_body = max_body
 
@@ -80,12 +86,25 @@ class Gate:
         origin = headers.get(b"origin")
         if origin is not None and _hostname(origin.partition(b"://")[2]) not in self._hosts:
             return _refused(403, "requests from web pages are not served")
-        if not _bears(headers.get(b"authorization", b""), self._token):
+        principal = self._principal(headers.get(b"authorization", b""))
+        if principal is None:
             return _refused(401, "send the token: Authorization: Bearer <content of http-token>")
+        if not principal.is_admin and scope["path"] not in _OPEN:
+            return _refused(403, "this is for the user of the machine")
+        scope["principal"] = principal
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
             return _refused(413, f"a request may have {self._max_body} bytes")
         return None
+
+    def _principal(self, authorization: bytes) -> Principal | None:
+        """Return whose token a request bears."""
+        scheme, _, given = authorization.partition(b" ")
+        if scheme.lower() != b"bearer":
+            return None
+        if hmac.compare_digest(given, self._token):
+            return LOCAL
+        return self._tokens.bearer(given)
 
 
 async def _take_body(scope: Scope, receive: Receive) -> None:
@@ -112,11 +131,6 @@ def _single(scope: Scope) -> dict[bytes, bytes] | None:
     return None if len(names) != len(set(names)) else dict(scope["headers"])
 
 
-def _bears(authorization: bytes, token: bytes) -> bool:
-    scheme, _, given = authorization.partition(b" ")
-    return hmac.compare_digest(given, token) and scheme.lower() == b"bearer"
-
-
 def _hostname(authority: bytes) -> str:
     """Return the host of `host[:port]`, "" for anything else."""
     match = _AUTHORITY.fullmatch(authority)
@@ -131,11 +145,18 @@ def _refused(status: int, why: str) -> Response:
 class HttpServer:
     """Listens on the address of the settings until it is closed."""
 
-    def __init__(self, settings: Settings, token: str, mcp: McpServer, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        token: str,
+        tokens: Tokens,
+        mcp: McpServer,
+        metrics: Metrics,
+    ) -> None:
         self._settings = settings
         self._socket: socket.socket | None = None
         self._serving: asyncio.Task[None]
-        app = build_app(settings, token, mcp, metrics)
+        app = build_app(settings, token, tokens, mcp, metrics)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -191,7 +212,9 @@ class HttpServer:
         await self._serving
 
 
-def build_app(settings: Settings, token: str, mcp: McpServer, metrics: Metrics) -> Starlette:
+def build_app(
+    settings: Settings, token: str, tokens: Tokens, mcp: McpServer, metrics: Metrics
+) -> Starlette:
     """Return the whole HTTP application, gate included."""
     hosts = frozenset({"localhost", "127.0.0.1", "[::1]", settings.http_host.lower()})
 
@@ -211,6 +234,7 @@ def build_app(settings: Settings, token: str, mcp: McpServer, metrics: Metrics) 
             Route("/healthz", serve_health, methods=["GET"]),
         ],
     )
-    gate = Middleware(Gate, token=token, hosts=hosts, max_body=settings.http_max_body_bytes)
+    most = settings.http_max_body_bytes
+    gate = Middleware(Gate, token=token, tokens=tokens, hosts=hosts, max_body=most)
     app.user_middleware.insert(0, gate)
     return app

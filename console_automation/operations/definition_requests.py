@@ -1,6 +1,6 @@
 """What clients may ask about job definitions."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
 
@@ -38,6 +38,15 @@ DefinitionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,9
 Json = Annotated[dict[str, JsonValue], AfterValidator(_not_too_deep)]
 
 
+class Permission(Request):
+    """Who may do something with a definition. Several for one action are alternatives."""
+
+    action: Literal["read", "update", "delete", "execute", "list"]
+    roles: list[Name] = Field(default_factory=list, max_length=100)
+    scopes: list[Name] = Field(default_factory=list, max_length=100)
+    custom: Text | None = None
+
+
 class RegisterJob(Request):
     """Define a job. A table of a project's file has the same fields."""
 
@@ -63,6 +72,11 @@ class RegisterJob(Request):
     retry: Retry | None = None
     tags: list[Name] = Field(default_factory=list, max_length=100)
     labels: Pairs = Field(default_factory=dict)
+    permissions: list[Permission] = Field(
+        default_factory=list,
+        max_length=100,
+        description="One of roles and one of scopes must be there. An action without: anybody.",
+    )
     hide_from_discovery: bool = False
 
 

@@ -10,6 +10,7 @@ DEFINITION_OPERATIONS = (
     Operation(
         toolset="definitions",
         name="console_list_job_definitions",
+        guarded=True,
         title="List job definitions",
         description=(
             "List the typed jobs that can be run by name: what each does, the JSON Schema of its input"
@@ -25,6 +26,7 @@ DEFINITION_OPERATIONS = (
     Operation(
         toolset="definitions",
         name="console_execute_job",
+        guarded=True,
         title="Run a defined job",
         description=(
             "Run a defined job with an input that matches its schema, and return its result. If it is"
@@ -41,6 +43,7 @@ DEFINITION_OPERATIONS = (
     Operation(
         toolset="definitions",
         name="console_get_job_result",
+        guarded=True,
         title="Job result",
         description=(
             "Return the result of a job that was made from a definition, or why it has none. With"
@@ -56,6 +59,7 @@ DEFINITION_OPERATIONS = (
     Operation(
         toolset="definitions",
         name="console_register_job",
+        guarded=True,
         title="Define a job",
         description=(
             "Keep a typed job under a name, in place of the one of that name. Inputs become whole"
@@ -72,6 +76,7 @@ DEFINITION_OPERATIONS = (
     Operation(
         toolset="definitions",
         name="console_remove_job",
+        guarded=True,
         title="Remove a job definition",
         description="Forget a registered job definition. Jobs that were made from it stay.",
         request=requests.RemoveJob,

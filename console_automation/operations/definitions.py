@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 
+from console_automation.core.access import Action, Rule
 from console_automation.core.definition import Caller, JobDefinition, Source
 from console_automation.core.job import Job
 from console_automation.engine.commands import project_of
@@ -29,6 +30,15 @@ def definition_of(request: ask.RegisterJob, *, source: Source) -> JobDefinition:
         retry=retry_policy(request.retry),
         tags=tuple(request.tags),
         labels=request.labels,
+        permissions=tuple(
+            Rule(
+                action=Action(each.action),
+                roles=tuple(each.roles),
+                scopes=tuple(each.scopes),
+                guard=each.custom,
+            )
+            for each in request.permissions
+        ),
         hidden=request.hide_from_discovery,
         source=source,
     )
@@ -36,19 +46,24 @@ def definition_of(request: ask.RegisterJob, *, source: Source) -> JobDefinition:
 
 def caller_of(call: Call) -> Caller:
     """Return for whom the jobs of a call are made."""
-    return Caller(client=call.client, environment=call.environment, cwd=call.cwd)
+    return Caller(
+        client=call.client,
+        principal=call.principal.name,
+        environment=call.environment,
+        cwd=call.cwd,
+    )
 
 
 async def register_job(engine: Engine, call: Call, request: ask.RegisterJob) -> view.RegisterResult:
     """Keep a definition."""
     definition = definition_of(request, source=Source.REGISTERED)
-    replaced = await engine.definitions.register(definition)
+    replaced = await engine.definitions.register(definition, call.principal)
     return {"success": True, "name": definition.name, "replaced": replaced}
 
 
 async def remove_job(engine: Engine, call: Call, request: ask.RemoveJob) -> view.RemoveResult:
     """Forget a definition."""
-    await engine.definitions.remove(request.name)
+    await engine.definitions.remove(request.name, call.principal)
     return {"success": True, "name": request.name}
 
 
@@ -58,13 +73,12 @@ async def list_job_definitions(
     """Return a page of definitions, by name."""
     project = project_of(call.cwd)
     if request.name is not None:
-        found = [engine.definitions.find(request.name, project)]
+        found = [engine.definitions.find(request.name, project, call.principal)]
     else:
         found = [
             each
-            for each in engine.definitions.known(project)
-            if not each.hidden
-            and each.matches(tags=request.tags, labels=request.labels, query=request.query)
+            for each in engine.definitions.listed(project, call.principal)
+            if each.matches(tags=request.tags, labels=request.labels, query=request.query)
         ]
     rest = [each for each in found if request.after is None or each.name > request.after]
     shown = rest[: request.limit]
@@ -85,13 +99,18 @@ async def execute_job(engine: Engine, call: Call, request: ask.ExecuteJob) -> vi
         asked = json.dumps([request.name, request.input, spec.command.cwd], sort_keys=True)
         spec = replace(
             spec,
-            idempotency_key=request.idempotency_key,
+            idempotency_key=_own_key(call, request.idempotency_key),
             fingerprint=hashlib.sha256(asked.encode()).hexdigest(),
         )
     job = await engine.jobs.submit(spec)
     if not request.background:
         job = await ended(engine, call, job, engine.settings.max_wait_ms / 1000)
     return await _result(engine, job)
+
+
+def _own_key(call: Call, key: str) -> str:
+    """Return a key as no other principal can have it: it would find their job."""
+    return key if call.principal.is_admin else f"{call.principal.name}:{key}"
 
 
 async def get_job_result(

@@ -46,6 +46,7 @@ JOB_OPERATIONS = (
         toolset="jobs",
         also_in="definitions",
         name="console_get_job_status",
+        guarded=True,
         title="Job status",
         description=(
             "Return a job: status, exit code or signal, who ended it and why, timing, usage; why"
@@ -61,6 +62,7 @@ JOB_OPERATIONS = (
     Operation(
         toolset="jobs",
         name="console_get_job_output",
+        guarded=True,
         title="Job output",
         description=(
             "Read a job's output, live or afterwards. Page with since=nextSince; never the same"
@@ -77,6 +79,7 @@ JOB_OPERATIONS = (
     Operation(
         toolset="jobs",
         name="console_wait_for_jobs",
+        guarded=True,
         title="Wait for jobs",
         description=(
             "Wait until all of the jobs (or, with mode=any, one) are over, 45 s at most, and return"
@@ -92,6 +95,7 @@ JOB_OPERATIONS = (
     Operation(
         toolset="jobs",
         name="console_cancel_job",
+        guarded=True,
         title="Cancel a job",
         description=(
             "End a job and every process it started: SIGTERM, then after graceMs SIGKILL for"
@@ -107,6 +111,7 @@ JOB_OPERATIONS = (
     Operation(
         toolset="jobs",
         name="console_list_jobs",
+        guarded=True,
         title="List jobs",
         description=(
             "List jobs, newest first, also those of earlier clients and sessions; filter by"

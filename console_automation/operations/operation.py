@@ -23,6 +23,9 @@ class Operation:
     result: type
     run: Callable[[Engine, Call, Any], Awaitable[Any]]
     text: Callable[[Any], str]
+    guarded: bool = (
+        False  #: it looks itself at what its caller may do; any other is for admins alone
+    )
     read_only: bool = False
     destructive: bool = False
     idempotent: bool = False

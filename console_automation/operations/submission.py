@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from console_automation.config import Settings
+from console_automation.core.access import LOCAL, Principal
 from console_automation.core.job import Command, JobSpec
 from console_automation.core.retry import RETRIED_BY_DEFAULT, RetryPolicy
 from console_automation.engine.commands import on_terminal, project_of, resolve
@@ -34,6 +35,7 @@ class Call:
     client: str
     environment: Mapping[str, str] = field(repr=False)
     cwd: str
+    principal: Principal = LOCAL
     progress: Progress | None = None
     patience: float = math.inf
 
@@ -70,7 +72,13 @@ def job_spec(
     )
     at = engine.jobs.clock.now()
     if isinstance(options, ask.CommandOptions):
-        return JobSpec(command=command, created_at=at, client=call.client, project=project_of(cwd))
+        return JobSpec(
+            command=command,
+            created_at=at,
+            client=call.client,
+            project=project_of(cwd),
+            owner=call.principal.name,
+        )
     return JobSpec(
         command=command,
         created_at=at,
@@ -85,6 +93,7 @@ def job_spec(
         even_if_failed=options.even_if_failed,
         idempotency_key=options.idempotency_key,
         fingerprint=_fingerprint(request, cwd) if options.idempotency_key else "",
+        owner=call.principal.name,
     )
 
 

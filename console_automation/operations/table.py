@@ -12,6 +12,7 @@ from typing import Any
 from console_automation.core.text import iso, one_line
 from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest, ConsoleAutomationError
+from console_automation.operations.access import check_access
 from console_automation.operations.checking import checked, unknown
 from console_automation.operations.definition_table import DEFINITION_OPERATIONS
 from console_automation.operations.job_table import JOB_OPERATIONS
@@ -55,10 +56,14 @@ async def invoke(
         return refusal(engine, BadRequest(unknown("tool", name, list(offered)), field="name"))
     try:
         request = checked(operation.request, {} if arguments is None else arguments)
+        if not call.principal.is_admin:
+            await check_access(engine, call, operation, request)
         result = await operation.run(engine, call, request)
         answer = Answer(result, operation.text(result))
     except ConsoleAutomationError as error:
         answer = refusal(engine, error, cancelled=name == "console_cancel_job")
+        if operation.read_only and not call.principal.is_admin:
+            _record(engine, operation, arguments, call, answer.view, error.code)
     except asyncio.CancelledError:
         if not operation.read_only:
             _record(engine, operation, arguments, call, {}, _GIVEN_UP)

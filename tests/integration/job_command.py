@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.integration.command_line import JOB
 from tests.integration.live_shell import hear_signals
+from tests.integration.servers import PROGRAM
 from tests.waiting import PATIENCE, until_now
 
 
@@ -33,10 +34,19 @@ class Shell:
     def job(
         self, *words: str, stdin: str | bytes = b"", **options: Any
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end."""
+        """Run a command of `job` to its end."""
+        return self._run([*JOB, *words], stdin, **options)
+
+    def server(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of `console-automation` to its end."""
+        return self._run([*PROGRAM, *words], b"")
+
+    def _run(
+        self, words: list[str], stdin: str | bytes, **options: Any
+    ) -> "subprocess.CompletedProcess[str]":
         given = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
-            [*JOB, *words],
+            words,
             cwd=self.directory,
             env=self.environment,
             input=given,

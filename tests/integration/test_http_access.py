@@ -15,6 +15,7 @@ import pytest
 from starlette.routing import Route
 
 from console_automation.adapters.prometheus import Metrics
+from console_automation.adapters.tokens import Tokens
 from console_automation.app import App
 from console_automation.frontends.http import build_app, read_token
 from console_automation.frontends.mcp.server import McpServer
@@ -49,6 +50,10 @@ def send(
     server: Server, method: str, path: str, headers: Headers, body: str = ATTEMPT
 ) -> tuple[int, bytes]:
     """Send one request with exactly these headers, and return status and body of the answer."""
+    if [name for name, _ in headers].count("Host") != 1:
+        # The HTTP library refuses it over its headers and closes: what still came then would reset
+        # the connection, perhaps before the answer is read.
+        body = ""
     host, port = server.url.removeprefix("http://").split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=20)
     with closing(connection):
@@ -118,15 +123,17 @@ def attacks(server: Server) -> Iterator[tuple[str, int, Headers]]:
         yield f"origin {value!r}", 403, [host, token, ("Origin", value)]
 
 
-def routes_of(app: App) -> list[str]:
+def routes_of(app: App, home: Path) -> list[str]:
     """Return the paths that the router serves."""
-    built = build_app(app.engine.settings, "token", McpServer(app.engine), Metrics(app.engine))
+    built = build_app(
+        app.engine.settings, "token", Tokens(home), McpServer(app.engine), Metrics(app.engine)
+    )
     assert all(isinstance(route, Route) for route in built.routes)
     return [route.path for route in built.routes if isinstance(route, Route)]
 
 
 async def test_no_route_serves_anybody_else(app: App, server: Server) -> None:
-    routes = routes_of(app)
+    routes = routes_of(app, server.home)
     assert {"/mcp", "/metrics", "/healthz"} <= set(routes)
     before = server.totals()
     for path in [*routes, "/", "/mcp/", "/no-such-route", "/mcp/../metrics"]:
@@ -151,7 +158,7 @@ async def test_the_same_requests_with_the_token_are_served(app: App, server: Ser
     status, body = send(server, "POST", "/mcp", right, ATTEMPT)
     assert status == 200 and b"job-" in body
     assert server.totals() == before + 1
-    for path in routes_of(app):
+    for path in routes_of(app, server.home):
         for method in METHODS:
             status, _ = send(server, method, path, right, "{}")
             assert status < 500, (method, path)

@@ -264,6 +264,9 @@ def _condition(wanted: JobFilter) -> tuple[str, dict[str, str]]:
         if (value := getattr(wanted, column)) is not None:
             clauses.append(f"{column} = :{column}")
             values[column] = value
+    if wanted.owner is not None:
+        clauses.append("json_extract(spec, '$.owner') = :owner")
+        values["owner"] = wanted.owner
     for index, (key, value) in enumerate(wanted.tags.items()):
         clauses.append(
             f"EXISTS (SELECT 1 FROM json_each(tags) WHERE key = :k{index} AND value = :v{index})"

@@ -207,6 +207,7 @@ State is in ~/.console-automation, or where CONSOLE_AUTOMATION_HOME says.
         "serve": "run the daemon in the foreground, with HTTP",
         "daemon": "run, inspect or stop the daemon",
         "metrics": "print the daemon's figures",
+        "token": "make, list or revoke tokens for others over HTTP",
         "record": "write a session's recording",
         "doctor": "check what the product needs of this machine",
     },

@@ -20,6 +20,7 @@ from mcp.server.runner import serve_dual_era_loop
 from console_automation import __version__
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
+from console_automation.frontends.mcp.principals import of_the_user, principal_of
 from console_automation.frontends.mcp.prompts import offered_prompts, render
 from console_automation.frontends.mcp.resources import Resources
 from console_automation.frontends.mcp.subscriptions import Subscriptions
@@ -97,15 +98,15 @@ class McpServer:
             title="Console automation",
             instructions=instructions(toolsets),
             lifespan=self._http_caller,
-            cache_hints={"tools/list": CacheHint(ttl_ms=3_600_000, scope="public")},
+            cache_hints={"tools/list": CacheHint(ttl_ms=3_600_000, scope="private")},
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,  # type: ignore[arg-type]
-            on_list_resources=self._resources.list,
-            on_list_resource_templates=self._resources.list_templates,
-            on_read_resource=self._resources.read,
-            on_subscribe_resource=self.subscriptions.subscribe,
-            on_unsubscribe_resource=self.subscriptions.unsubscribe,
-            on_subscriptions_listen=self.subscriptions.listen,
+            on_list_resources=of_the_user(self._resources.list),
+            on_list_resource_templates=of_the_user(self._resources.list_templates),
+            on_read_resource=of_the_user(self._resources.read),
+            on_subscribe_resource=of_the_user(self.subscriptions.subscribe),
+            on_unsubscribe_resource=of_the_user(self.subscriptions.unsubscribe),
+            on_subscriptions_listen=of_the_user(self.subscriptions.listen),
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
         )
@@ -133,12 +134,19 @@ class McpServer:
     async def _list_tools(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return self._tools
+        if principal_of(ctx).is_admin:
+            return self._tools
+        guarded = [tool for tool in self._tools.tools if OPERATIONS[tool.name].guarded]
+        return types.ListToolsResult(tools=guarded)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> dict[str, Any]:
         call = call_of(ctx)
         is_offered = params.name in self._offered
-        if is_offered and self._tasks.wants(ctx, params.name, params.arguments):
+        if (
+            is_offered
+            and call.principal.is_admin
+            and self._tasks.wants(ctx, params.name, params.arguments)
+        ):
             return await self._tasks.run(params.name, params.arguments, call)
         answer = await invoke(
             self._engine, params.name, params.arguments, call, offered=self._offered
@@ -170,15 +178,16 @@ def instructions(toolsets: Container[str]) -> str:
 
 def call_of(ctx: Context) -> Call:
     """Return the call that a request is, with progress going back to its sender."""
-    caller = ctx.lifespan_context
+    caller, principal = ctx.lifespan_context, principal_of(ctx)
 
     async def progress(waited: float, limit: float, sentence: str) -> None:
         await ctx.session.report_progress(round(waited, 3), round(limit, 3), sentence)
 
     return Call(
-        client=caller.name,
+        client=caller.name if principal.is_admin else f"{caller.name}:{principal.name}",
         environment=caller.environment,
         cwd=caller.cwd,
+        principal=principal,
         progress=progress if ctx.meta and "progress_token" in ctx.meta else None,
     )
 

@@ -19,6 +19,7 @@ from console_automation.core.job import Job
 from console_automation.core.text import iso
 from console_automation.engine.engine import Engine
 from console_automation.errors import JobNotFound
+from console_automation.frontends.mcp.principals import of_the_user
 from console_automation.operations import texts
 from console_automation.operations.jobs import command_result, job_view
 from console_automation.operations.operation import Answer
@@ -56,9 +57,9 @@ class Tasks:
     def register(self, server: Server[Any]) -> None:
         """Add the extension's methods and announce it."""
         server.extensions[EXTENSION] = {}
-        server.add_request_handler("tasks/get", TaskParams, self._get)
-        server.add_request_handler("tasks/update", UpdateParams, self._update)
-        server.add_request_handler("tasks/cancel", TaskParams, self._cancel)
+        server.add_request_handler("tasks/get", TaskParams, of_the_user(self._get))
+        server.add_request_handler("tasks/update", UpdateParams, of_the_user(self._update))
+        server.add_request_handler("tasks/cancel", TaskParams, of_the_user(self._cancel))
 
     def wants(self, ctx: Context, tool: str, arguments: object) -> bool:
         """Whether this call may be answered with a task: a command in a session is no job."""

@@ -1,0 +1,72 @@
+"""Who may do what: principals, and the rules that a job definition has about them.
+
+The local user (Unix socket, command line, library) is `LOCAL` and may do everything. Others come with
+a token over HTTP; what each may do is decided by roles and scopes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+ADMIN = "admin"
+
+
+class Action(StrEnum):
+    """What a rule is about."""
+
+    READ = "read"  #: see that it exists, and what it takes
+    UPDATE = "update"  #: replace the definition
+    DELETE = "delete"  #: remove the definition
+    EXECUTE = "execute"  #: run a job of it
+    LIST = "list"  #: see it in listings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Somebody who asks."""
+
+    name: str
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+
+    @property
+    def is_admin(self) -> bool:
+        return ADMIN in self.roles
+
+    def owns(self, owner: str) -> bool:
+        """Whether what has this owner is theirs to see; what has none is the admins' alone."""
+        return self.is_admin or (owner != "" and owner == self.name)
+
+
+LOCAL = Principal(name="local", roles=frozenset({ADMIN}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Who may do one thing. One of the roles and one of the scopes has to be there, where it names any;
+    then the guard, `FILE.py:FUNCTION`, has to agree where there is one."""
+
+    action: Action
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    guard: str | None = None
+
+    def fits(self, principal: Principal) -> bool:
+        """Whether roles and scopes are there; its guard has not been asked."""
+        has_role = not self.roles or not principal.roles.isdisjoint(self.roles)
+        has_scope = not self.scopes or not principal.scopes.isdisjoint(self.scopes)
+        return has_role and has_scope
+
+
+def decide(rules: Iterable[Rule], principal: Principal, action: Action) -> bool | tuple[str, ...]:
+    """Return whether a principal may do something, or the guards of which one has to agree.
+
+    Rules for one action are alternatives. What no rule is about is open to whoever has been let in.
+    """
+    about = [rule for rule in rules if rule.action is action]
+    if principal.is_admin or not about:
+        return True
+    fitting = [rule for rule in about if rule.fits(principal)]
+    if any(rule.guard is None for rule in fitting):
+        return True
+    return tuple(rule.guard for rule in fitting if rule.guard is not None) or False

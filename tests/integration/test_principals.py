@@ -1,0 +1,313 @@
+"""Principals over HTTP: what they may run, what they may see, and that the rest is not there for them.
+
+Promise 17: nobody without the right token can do anything. Promise 18: no access to another
+principal's jobs by id; foreign and unknown give the same answer.
+"""
+
+import json
+import re
+import sqlite3
+import stat
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import MCPError
+
+from console_automation.adapters.tokens import Tokens
+from console_automation.errors import BadRequest
+from console_automation.operations.table import OPERATIONS
+from tests.integration.clients import Answer, Connected, over_http
+from tests.integration.job_command import Shell
+from tests.integration.servers import Server, serving
+from tests.integration.steps import ok, refused
+from tests.waiting import until
+
+GUARDED = {each.name for each in OPERATIONS.values() if each.guarded}
+TOOLSETS = {"toolsets": "jobs sessions definitions"}
+OPEN = {"name": "open", "command": "echo ran"}
+BUILDERS = {
+    "name": "build",
+    "command": "echo built",
+    "permissions": [{"action": "execute", "roles": ["builder", "chief"], "scopes": ["deploy"]}],
+}
+SECRET = {
+    "name": "secret",
+    "command": "echo secret",
+    "permissions": [{"action": "read", "roles": ["chief"]}],
+}
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[Server]:
+    with serving(home, http=True, max_wait_ms=1000, **TOOLSETS) as running:
+        yield running
+
+
+@asynccontextmanager
+async def as_principal(server: Server, name: str, **words: Any) -> AsyncIterator[Connected]:
+    """A client with a token of its own."""
+    given = {"roles": [], "scopes": [], "lifetime": None, **words}
+    token = Tokens(server.home).add(name, **given)
+    async with over_http(replace(server, token=token)) as client:
+        yield Connected(client)
+
+
+async def prepared(server: Server) -> None:
+    """Have the user of the machine define some jobs."""
+    async with over_http(server) as client:
+        for definition in (OPEN, BUILDERS, SECRET):
+            await ok(Connected(client), "console_register_job", **definition)
+
+
+async def ended(client: Connected, job_id: str) -> dict[str, Any]:
+    async def over() -> dict[str, Any] | None:
+        found = await ok(client, "console_get_job_result", jobId=job_id, waitMs=1000)
+        return found if found["status"] not in ("pending", "running") else None
+
+    found = await until(over, "the end")
+    assert found is not None
+    return found
+
+
+async def test_a_principal_runs_what_lets_them_and_sees_what_they_may_read(
+    server: Server,
+) -> None:
+    await prepared(server)
+    async with as_principal(server, "ci", roles=["builder"], scopes=["deploy"]) as ci:
+        listed = await ok(ci, "console_list_job_definitions")
+        assert [each["name"] for each in listed["definitions"]] == ["build", "open"]
+        for name in ("build", "open"):
+            begun = await ok(ci, "console_execute_job", name=name)
+            assert (await ended(ci, begun["jobId"]))["status"] == "completed"
+        unknown = await refused(ci, "console_execute_job", name="nobody")
+        hidden = await refused(ci, "console_execute_job", name="secret")
+        assert hidden["error"] == unknown["error"].replace("nobody", "secret")
+        assert hidden["code"] == unknown["code"] == "DEFINITION_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"roles": ["builder"]}, {"scopes": ["deploy"]}, {"roles": ["deploy"]}]
+)
+async def test_who_lacks_a_role_or_a_scope_is_refused_before_a_job_exists(
+    server: Server, words: dict[str, Any]
+) -> None:
+    await prepared(server)
+    async with as_principal(server, "ci", **words) as ci:
+        error = await refused(ci, "console_execute_job", name="build")
+        assert error["code"] == "POLICY_DENIED" and "ci" in error["error"]
+        assert (await ok(ci, "console_list_jobs"))["total"] == 0
+    async with over_http(server) as client:
+        assert (await ok(Connected(client), "console_list_jobs"))["total"] == 0
+
+
+async def test_a_foreign_job_is_answered_for_like_an_unknown_one_by_every_tool(
+    server: Server,
+) -> None:
+    await prepared(server)
+    unknown = "job-" + "0" * 26
+    async with over_http(server) as connected, as_principal(server, "ci") as ci:
+        user = Connected(connected)
+        job_id = (await ok(user, "console_execute_async", command="sleep 600"))["jobId"]
+
+        def plain(answer: Answer, asked: str) -> str:
+            text = json.dumps(answer.structured).replace(asked, "ID")
+            return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+
+        for tool in sorted(GUARDED):
+            fields = OPERATIONS[tool].request.model_fields
+            field = next((f for f in ("job_id", "job_ids") if f in fields), None)
+            if field is None:
+                continue
+            foreign, none = [
+                await ci.call(tool, {"jobId": i} if field == "job_id" else {"jobIds": [i]})
+                for i in (job_id, unknown)
+            ]
+            assert foreign.is_error and foreign.structured["code"] == "JOB_NOT_FOUND", tool
+            assert plain(foreign, job_id) == plain(none, unknown), tool
+        for options in ({}, {"ref": job_id}, {"ref": job_id[:12]}, {"status": "running"}):
+            assert (await ok(ci, "console_list_jobs", options=options))["total"] == 0
+        still = await ok(user, "console_get_job_status", jobId=job_id)
+        assert still["job"]["status"] == "running"
+        await ok(user, "console_cancel_job", jobId=job_id)
+
+
+async def test_everything_that_is_not_guarded_is_refused_and_not_even_listed(
+    server: Server,
+) -> None:
+    await prepared(server)
+    async with as_principal(server, "ci", scopes=["everything"]) as ci:
+        assert {tool.name for tool in (await ci.mcp.list_tools()).tools} == GUARDED
+        minimal: dict[str, dict[str, Any]] = {
+            "console_execute_async": {"command": "touch /tmp/never"},
+            "console_execute_command": {"command": "touch /tmp/never"},
+        }
+        for tool in set(OPERATIONS) - GUARDED:
+            asked = minimal.get(tool) or filled(tool)
+            error = await refused(ci, tool, **asked)
+            assert error["code"] == "POLICY_DENIED", (tool, error)
+        with pytest.raises(MCPError):
+            await ci.mcp.list_resources()
+        with pytest.raises(MCPError):
+            await ci.mcp.read_resource("job://job-1")
+        for definition in (OPEN, {**OPEN, "name": "new"}):
+            assert (await refused(ci, "console_register_job", **definition))[
+                "code"
+            ] == "POLICY_DENIED"
+        assert (await refused(ci, "console_remove_job", name="open"))["code"] == "POLICY_DENIED"
+
+
+def filled(tool: str) -> dict[str, Any]:
+    """Return arguments of the right shape for a tool."""
+    values = {"string": "x", "array": ["x"], "object": {}, "integer": 5, "number": 5}
+    schema = OPERATIONS[tool].request.model_json_schema(by_alias=True)
+    found = {
+        name: values[schema["properties"][name].get("type", "string")]
+        for name in schema.get("required", [])
+    }
+    return found | ({"key": "enter"} if "key" in found else {})
+
+
+async def test_a_principal_who_was_given_that_may_define_replace_and_remove(
+    server: Server,
+) -> None:
+    await prepared(server)
+    mine = {
+        "name": "mine",
+        "command": "true",
+        "permissions": [{"action": each, "roles": ["dev"]} for each in ("update", "delete")],
+    }
+    words = {"roles": ["dev"], "scopes": ["definitions:create"]}
+    async with as_principal(server, "dev", **words) as dev:
+        await ok(dev, "console_register_job", **mine)
+        await ok(dev, "console_register_job", **mine)
+        await ok(dev, "console_remove_job", name="mine")
+        assert (await refused(dev, "console_register_job", **OPEN))["code"] == "POLICY_DENIED"
+
+
+async def test_a_key_finds_no_job_of_somebody_else(server: Server) -> None:
+    await prepared(server)
+    asked = {"name": "open", "idempotencyKey": "k"}
+    async with as_principal(server, "a") as a, as_principal(server, "b") as b:
+        first, again = [await ok(a, "console_execute_job", **asked) for _ in range(2)]
+        assert first["jobId"] == again["jobId"]
+        assert (await ok(b, "console_execute_job", **asked))["jobId"] != first["jobId"]
+
+
+async def test_a_guard_in_python_decides_and_one_that_fails_refuses(
+    server: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "guarded.py"
+    path.write_text(
+        "from console_automation.typed import job\n"
+        "def small(question):\n"
+        "    if question['input']['n'] == 13: raise ValueError\n"
+        "    return question['principal'] == 'ci' and question['input']['n'] < 10\n"
+        "@job(permissions=[{'action': 'execute', 'custom': small}])\n"
+        "def count(n: int) -> int:\n"
+        "    return n\n"
+    )
+    assert Shell(server.home, tmp_path).job("define", "guarded.py").returncode == 0
+    async with as_principal(server, "ci") as ci, as_principal(server, "other") as other:
+        begun = await ok(ci, "console_execute_job", name="count", input={"n": 5})
+        assert (await ended(ci, begun["jobId"]))["result"] == 5
+        for client, n in ((ci, 10), (ci, 13), (other, 5)):
+            error = await refused(client, "console_execute_job", name="count", input={"n": n})
+            assert error["code"] == "POLICY_DENIED"
+
+
+async def test_a_revoked_or_expired_token_is_refused_at_once(server: Server) -> None:
+    tokens = Tokens(server.home)
+    expired = tokens.add("late", roles=[], scopes=[], lifetime=-1.0)
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the client makes of a 401
+        async with over_http(replace(server, token=expired)) as client:
+            await client.list_tools()
+    async with as_principal(server, "ci") as ci:
+        await ok(ci, "console_list_jobs")
+        assert tokens.revoke("ci")
+        with pytest.raises(Exception):  # noqa: B017, PT011
+            await ci.call("console_list_jobs", {})
+
+
+async def test_every_decision_is_in_the_audit_with_who_asked(server: Server) -> None:
+    await prepared(server)
+    async with as_principal(server, "ci") as ci:
+        await refused(ci, "console_execute_job", name="build")
+        await refused(ci, "console_get_job_status", jobId="job-" + "0" * 26)
+        await ok(ci, "console_execute_job", name="open")
+
+    def told() -> list[tuple[str, str]]:
+        with closing(sqlite3.connect(server.home / "jobs.db")) as connection:
+            rows = connection.execute(
+                "SELECT operation, outcome FROM audit WHERE client LIKE '%:ci'"
+            )
+            return [tuple(row) for row in rows]
+
+    wanted = [
+        ("console_execute_job", "POLICY_DENIED"),
+        ("console_get_job_status", "JOB_NOT_FOUND"),
+        ("console_execute_job", "ok"),
+    ]
+    await until(lambda: told() == wanted, "the audit")
+
+
+# -- the tokens themselves -------------------------------------------------------------------------
+
+
+def test_a_token_is_shown_once_and_only_its_hash_is_kept(home: Path, tmp_path: Path) -> None:
+    shell = Shell(home, tmp_path)
+    made = shell.server("token", "add", "ci", "--role", "builder", "--expires", "30d")
+    token = made.stdout.strip()
+    assert made.returncode == 0 and len(token) == 43
+    file = home / "tokens.json"
+    assert token not in file.read_text() and stat.S_IMODE(file.stat().st_mode) == 0o600
+    principal = Tokens(home).bearer(token.encode())
+    assert principal is not None and (principal.name, principal.roles) == ("ci", {"builder"})
+    listed = shell.server("token", "list")
+    assert "ci" in listed.stdout and "builder" in listed.stdout and token not in listed.stdout
+    assert shell.server("token", "add", "ci").returncode == 2
+    assert shell.server("token", "revoke", "ci").returncode == 0
+    assert Tokens(home).bearer(token.encode()) is None
+    assert shell.server("token", "revoke", "ci").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("local", {}),
+        ("", {}),
+        ("a b", {}),
+        ("a:b", {}),
+        ("x", {"roles": ["admin"]}),
+        ("x", {"scopes": ["a b"]}),
+    ],
+)
+def test_no_token_makes_anybody_the_user_of_the_machine(
+    home: Path, name: str, words: dict[str, Any]
+) -> None:
+    home.mkdir(exist_ok=True)
+    with pytest.raises(BadRequest):
+        Tokens(home).add(name, **{"roles": [], "scopes": [], "lifetime": None, **words})
+    assert Tokens(home).all() == {}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"ci": 5}', "\xff"])
+def test_a_file_of_tokens_that_makes_no_sense_lets_nobody_in(home: Path, content: str) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "tokens.json").write_text(content, encoding="latin-1")
+    tokens = Tokens(home)
+    assert tokens.bearer(b"") is None and tokens.named("ci") is None
+    assert tokens.named("local") is not None
+
+
+def test_a_role_of_admin_that_somebody_wrote_into_the_file_is_not_given(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    tokens = Tokens(home)
+    token = tokens.add("ci", roles=["x"], scopes=[], lifetime=None)
+    path = home / "tokens.json"
+    path.write_text(path.read_text().replace('"x"', '"admin"'))
+    principal = tokens.bearer(token.encode())
+    assert principal is not None and not principal.is_admin
