@@ -123,7 +123,12 @@ def build_engine(
         screens=screens,
         processes=SystemProcesses(),
         retention=Retention(manager, consoles, screens),
-        schedules=Schedules(jobs=manager, store=store.schedules, new_id=new_schedule_id),
+        schedules=Schedules(
+            jobs=manager,
+            definitions=definitions,
+            store=store.schedules,
+            new_id=new_schedule_id,
+        ),
     )
 
 

@@ -82,20 +82,14 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
     )
     manager.owners.add("session", consoles)
     screens = Screens(log, new_screen)
+    definitions = definitions_of(manager, runs)
     return Engine(
         settings=manager.settings,
         jobs=manager,
         output=OutputReader(
             get=manager.ledger.get, changes=manager.changes, host=manager.host, log=log
         ),
-        definitions=Definitions(
-            settings=manager.settings,
-            store=manager.ledger.store,
-            clock=manager.clock,
-            read_project=lambda project: {},
-            principals=Tokens(runs),
-            guards=ProcessGuards(),
-        ),
+        definitions=definitions,
         consoles=consoles,
         session_output=OutputReader(
             get=consoles.get, changes=consoles.changes, host=manager.host, log=log
@@ -104,6 +98,21 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
         processes=SystemProcesses(),
         retention=Retention(manager, consoles, screens),
         schedules=Schedules(
-            jobs=manager, store=manager.ledger.store.schedules, new_id=new_schedule_id
+            jobs=manager,
+            definitions=definitions,
+            store=manager.ledger.store.schedules,
+            new_id=new_schedule_id,
         ),
+    )
+
+
+def definitions_of(manager: JobManager, home: Path) -> Definitions:
+    """The registry of job definitions beside a JobManager; no project has a file of its own."""
+    return Definitions(
+        settings=manager.settings,
+        store=manager.ledger.store,
+        clock=manager.clock,
+        read_project=lambda project: {},
+        principals=Tokens(home),
+        guards=ProcessGuards(),
     )

@@ -28,8 +28,8 @@ class MemorySchedules:
         return self._done(lambda: self._put(schedule, executions, keep))
 
     def _is_same_name(self, schedule: Schedule, other: Schedule) -> bool:
-        taken = (other.project, other.name) == (schedule.project, schedule.name)
-        return taken and other.id != schedule.id
+        names = [(each.project, each.owner, each.name) for each in (schedule, other)]
+        return names[0] == names[1] and other.id != schedule.id
 
     def _put(self, schedule: Schedule, executions: Sequence[Execution], keep: int) -> None:
         self._schedules[schedule.id] = schedule
@@ -56,10 +56,19 @@ class MemorySchedules:
         return sorted(found, key=lambda each: each.id)
 
     async def page(
-        self, *, project: str | None, after: str | None, limit: int
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        project: str | None = None,
+        owner: str | None = None,
     ) -> tuple[list[Schedule], int]:
         """Return schedules oldest first, and how many there are."""
-        found = [s for s in self._schedules.values() if project in (None, s.project)]
+        found = [
+            each
+            for each in self._schedules.values()
+            if project in (None, each.project) and owner in (None, each.owner)
+        ]
         newer = sorted((s for s in found if s.id > (after or "")), key=lambda s: s.id)
         return newer[:limit], len(found)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from console_automation.core.definition import Caller
 from console_automation.core.job import JobSpec
 from console_automation.core.trigger import Trigger, newest_fires, next_fire, spread
 
@@ -38,10 +39,9 @@ class Overlap(StrEnum):
 class Passed(StrEnum):
     """Why a fire was passed over."""
 
-    MISSED = "missed"  #: its time had passed, and the schedule's policy for that is to skip
-    OVERLAP = (
-        "overlap"  #: the job before was not over, and the schedule's policy for that is to skip
-    )
+    MISSED = "missed"  #: its time had passed, and the policy for that is to skip
+    OVERLAP = "overlap"  #: the job before was not over, and the policy for that is to skip
+    REFUSED = "refused"  #: its typed job is gone, or does not take the input, or this principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,8 @@ class Version:
     number: int
     created_at: float
     trigger: Trigger
-    spec: JobSpec  #: what each fire's job is made from
+    spec: JobSpec  #: of a command: what each fire's job is; of a typed job: as it was at first
+    caller: Caller | None = None  #: for whom a typed job is made anew at each fire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,7 @@ class Execution:
     version: int
     job_id: str | None = None
     passed: Passed | None = None
+    error: str | None = None  #: why it was refused
     status: str | None = None  #: of the job, once it is over
     ended_at: float | None = None
 
@@ -77,6 +79,7 @@ class Schedule:
     name: str
     project: str
     client: str  #: who made it, for the record
+    owner: str  #: the principal whose it is, and as whom its jobs run
     created_at: float
     version: Version  #: the active one
     is_active: bool

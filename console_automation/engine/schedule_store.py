@@ -16,7 +16,7 @@ class ScheduleStore(Protocol):
 
         Its version is added if it is new; one that is there never changes, and neither does an
         execution. The newest `keep` executions are kept, as many versions, and the active one.
-        Fails with Unavailable when another schedule of the project has the name.
+        Fails with Unavailable when another schedule of project and owner has the name.
         """
         ...
 
@@ -29,9 +29,15 @@ class ScheduleStore(Protocol):
         ...
 
     async def page(
-        self, *, project: str | None, after: str | None, limit: int
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        project: str | None = None,
+        owner: str | None = None,
     ) -> tuple[list[Schedule], int]:
-        """Return schedules oldest first, newer than the schedule `after`, and how many there are."""
+        """Return schedules oldest first, newer than the schedule `after`, and how many there are in
+        all, or of a project or an owner."""
         ...
 
     async def upcoming(self) -> list[tuple[str, float]]:

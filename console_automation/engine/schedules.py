@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from console_automation.core.access import Principal
 from console_automation.core.agenda import Agenda
 from console_automation.core.job import Job, JobSpec
 from console_automation.core.schedule import (
@@ -28,12 +29,16 @@ from console_automation.core.schedule import (
     step,
 )
 from console_automation.core.trigger import next_fire
+from console_automation.engine.definitions import Definitions
 from console_automation.engine.feed import Change
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.errors import (
+    AccessDenied,
+    BadRequest,
     Conflict,
     ConsoleAutomationError,
+    DefinitionNotFound,
     JobNotFound,
     LimitReached,
     ScheduleNotFound,
@@ -52,11 +57,17 @@ class Schedules:
     """Keeps the schedules and fires them. Changes come one after the other."""
 
     def __init__(
-        self, *, jobs: JobManager, store: ScheduleStore, new_id: Callable[[], str]
+        self,
+        *,
+        jobs: JobManager,
+        definitions: Definitions,
+        store: ScheduleStore,
+        new_id: Callable[[], str],
     ) -> None:
         self.store = store
         self.new_id = new_id
         self._jobs = jobs
+        self._definitions = definitions
         self._clock = jobs.clock
         self._agenda = Agenda()
         self._news = asyncio.Event()  #: somebody may be due earlier than was thought
@@ -112,7 +123,7 @@ class Schedules:
     async def create(self, schedule: Schedule) -> None:
         """Keep a new schedule. Raises Conflict when its name is taken, LimitReached, Unavailable."""
         async with self._changing:
-            _, count = await self.store.page(project=None, after=None, limit=0)
+            _, count = await self.store.page(after=None, limit=0)
             most = self._jobs.settings.max_schedules
             if count >= most:
                 raise LimitReached(
@@ -122,12 +133,14 @@ class Schedules:
             await self._refuse_taken_name(schedule)
             await self._save(schedule)
 
-    async def find(self, reference: str, *, project: str) -> Schedule:
+    async def find(self, reference: str, *, project: str, principal: Principal) -> Schedule:
         """Return the schedule of an id, or of a name: the project's own, or the only one.
 
-        Raises ScheduleNotFound; Conflict when several other projects have the name.
+        Raises ScheduleNotFound, also for one that is not the principal's to see; Conflict when it could
+        be several.
         """
-        found = await self.store.several([reference]) or await self.store.named(reference)
+        known = await self.store.several([reference]) or await self.store.named(reference)
+        found = [each for each in known if principal.owns(each.owner)]
         own = [each for each in found if each.project == project] or found
         if not own:
             raise ScheduleNotFound(reference)
@@ -168,7 +181,7 @@ class Schedules:
                         " or 'allow'.",
                         jobId=schedule.last_job_id,
                     )
-                job = await self._submit(schedule, name)
+                job = await self._submit(schedule, name, await self._spec_of(schedule))
             execution = Execution(
                 schedule_id=schedule.id,
                 key=name,
@@ -199,7 +212,8 @@ class Schedules:
 
     async def _refuse_taken_name(self, schedule: Schedule) -> None:
         for other in await self.store.named(schedule.name):
-            if other.project == schedule.project and other.id != schedule.id:
+            is_beside = (other.project, other.owner) == (schedule.project, schedule.owner)
+            if is_beside and other.id != schedule.id:
                 raise Conflict(
                     f"The name {schedule.name!r} is that of {other.id} in this project. Take another, or"
                     " change that one with console_update_schedule.",
@@ -260,10 +274,16 @@ class Schedules:
         passed = None if todo.fires else Passed.MISSED
         if passed is None and schedule.overlap is Overlap.SKIP and self._is_busy(schedule):
             passed = Passed.OVERLAP
-        if passed is not None and await self._recorded(schedule) is not schedule:
+        spec = error = None
+        if passed is None:
+            try:
+                spec = await self._spec_of(schedule)
+            except (AccessDenied, BadRequest, DefinitionNotFound) as refusal:
+                passed, error = Passed.REFUSED, refusal.message
+        if spec is None and await self._recorded(schedule) is not schedule:
             return
         key = _key_of(fire)
-        job = await self._submit(schedule, key) if passed is None else None
+        job = None if spec is None else await self._submit(schedule, key, spec)
         execution = Execution(
             schedule_id=schedule.id,
             key=key,
@@ -272,6 +292,7 @@ class Schedules:
             version=schedule.version.number,
             job_id=None if job is None else job.id,
             passed=passed,
+            error=error,
         )
         await self._save(settled(_with_job(schedule, execution), todo.next_fire), execution)
 
@@ -306,10 +327,32 @@ class Schedules:
     async def _submitted(self, schedule: Schedule, key: str) -> Job | None:
         return await self._jobs.ledger.store.find_by_key(_full_key(schedule, key))
 
-    async def _submit(self, schedule: Schedule, key: str) -> Job:
+    async def _spec_of(self, schedule: Schedule) -> JobSpec:
+        """Return what a fire's job is to run: here a fire becomes a job.
+
+        A typed job is made as its definition is now, and refused to whom that refuses it now.
+        """
+        version = schedule.version
+        spec, contract = version.spec, version.spec.contract
+        if version.caller is not None and contract is not None:
+            spec = await self._definitions.job_spec(
+                contract.definition, contract.input, version.caller
+            )
+        environment = {
+            **spec.command.environment,
+            "CONSOLE_AUTOMATION_SCHEDULE": schedule.id,
+            "CONSOLE_AUTOMATION_METADATA": json.dumps(schedule.metadata),
+        }
+        return replace(
+            spec,
+            command=replace(spec.command, environment=environment),
+            tags={**spec.tags, "schedule": schedule.name},
+        )
+
+    async def _submit(self, schedule: Schedule, key: str, spec: JobSpec) -> Job:
         follows = schedule.overlap is Overlap.QUEUE and self._is_busy(schedule)
         spec = replace(
-            _spec_of(schedule),
+            spec,
             created_at=self._clock.now(),
             depends_on=(schedule.last_job_id,) if follows and schedule.last_job_id else (),
             even_if_failed=follows,
@@ -341,21 +384,6 @@ def _key_of(fire: float) -> str:
 
 def _full_key(schedule: Schedule, key: str) -> str:
     return f"{_KEYS}{schedule.id}:{key}"
-
-
-def _spec_of(schedule: Schedule) -> JobSpec:
-    """Return what a fire's job is to run: here a fire becomes a job."""
-    spec = schedule.version.spec
-    environment = {
-        **spec.command.environment,
-        "CONSOLE_AUTOMATION_SCHEDULE": schedule.id,
-        "CONSOLE_AUTOMATION_METADATA": json.dumps(schedule.metadata),
-    }
-    return replace(
-        spec,
-        command=replace(spec.command, environment=environment),
-        tags={**spec.tags, "schedule": schedule.name},
-    )
 
 
 def _with_job(schedule: Schedule, execution: Execution) -> Schedule:

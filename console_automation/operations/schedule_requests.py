@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from console_automation.operations.definition_requests import Json
 from console_automation.operations.requests import (
     JobId,
     JobOptions,
@@ -68,10 +69,14 @@ class CreateSchedule(Request):
     """Make a schedule."""
 
     name: Name = Field(description="Unique in the project.")
-    command: Line = Field(description="A shell line; or, with args, one program (no shell).")
+    command: Line | None = Field(
+        None, description="A shell line; or, with args, one program (no shell)."
+    )
     args: list[Text] | None = Field(None, max_length=10_000)
+    job: Name | None = Field(None, description="Instead of command: a job definition.")
+    input: Json | None = Field(None, description="What that is given.")
     trigger: Trigger
-    options: JobOptions = Field(default_factory=JobOptions)
+    options: JobOptions | None = None
     metadata: Metadata = Field(
         default_factory=dict, description="Yours; each run has it in CONSOLE_AUTOMATION_METADATA."
     )
@@ -81,6 +86,16 @@ class CreateSchedule(Request):
     overlap: OverlapPolicy = Field("skip", description="What to do while its last job runs.")
     jitter_ms: Jitter = Field(0, description="Start up to this much later, spread evenly.")
     active: bool = True
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "CreateSchedule":
+        if (self.command is None) is (self.job is None):
+            raise ValueError("must have one of 'command' and 'job'")
+        if self.command is None and (self.args is not None or self.options is not None):
+            raise ValueError("must have 'args' and 'options' with 'command' only")
+        if self.job is None and self.input is not None:
+            raise ValueError("must have 'input' with 'job' only")
+        return self
 
 
 class ListSchedules(Request):

@@ -9,6 +9,7 @@ from console_automation.operations.operation import Operation
 SCHEDULE_OPERATIONS = (
     Operation(
         toolset="schedules",
+        guarded=True,
         name="console_create_schedule",
         title="Make a schedule",
         description=(
@@ -27,6 +28,7 @@ SCHEDULE_OPERATIONS = (
     ),
     Operation(
         toolset="schedules",
+        guarded=True,
         name="console_list_schedules",
         title="List schedules",
         description="List schedules, oldest first: when each fires next, and its latest job.",
@@ -39,6 +41,7 @@ SCHEDULE_OPERATIONS = (
     ),
     Operation(
         toolset="schedules",
+        guarded=True,
         name="console_get_schedule",
         title="Look at a schedule",
         description=(
@@ -54,6 +57,7 @@ SCHEDULE_OPERATIONS = (
     ),
     Operation(
         toolset="schedules",
+        guarded=True,
         name="console_update_schedule",
         title="Change a schedule",
         description=(
@@ -69,6 +73,7 @@ SCHEDULE_OPERATIONS = (
     ),
     Operation(
         toolset="schedules",
+        guarded=True,
         name="console_trigger_schedule",
         title="Run a schedule now",
         description="Run a schedule's command now, active or not. Its next fire stays as it is.",
@@ -81,6 +86,7 @@ SCHEDULE_OPERATIONS = (
     ),
     Operation(
         toolset="schedules",
+        guarded=True,
         name="console_delete_schedule",
         title="Forget a schedule",
         description="Forget a schedule with its versions and history. Jobs it has started go on.",

@@ -48,7 +48,8 @@ def execution_line(execution: ExecutionView) -> str:
     """Say in one line what became of a fire."""
     until = f" to {execution['until']}" if "until" in execution else ""
     if "skipped" in execution:
-        return f"{execution['at']}{until}: skipped, {execution['skipped']}"
+        why = f": {execution['error']}" if "error" in execution else ""
+        return f"{execution['at']}{until}: skipped, {execution['skipped']}{why}"
     return f"{execution['at']}{until}: {execution.get('jobId')} {execution.get('status')}"
 
 

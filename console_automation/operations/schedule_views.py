@@ -31,6 +31,8 @@ class ScheduleView(TypedDict):
     version: int
     command: str
     args: NotRequired[list[str]]
+    job: NotRequired[str]
+    input: NotRequired[dict[str, Any]]
     workingDirectory: str
     timeout: int
     maxAttempts: int
@@ -64,7 +66,8 @@ class ExecutionView(TypedDict):
     at: str
     until: NotRequired[str]
     version: int
-    skipped: NotRequired[Literal["missed", "overlap"]]
+    skipped: NotRequired[Literal["missed", "overlap", "refused"]]
+    error: NotRequired[str]
     jobId: NotRequired[str]
     status: NotRequired[str]
     endedAt: NotRequired[str]
@@ -141,12 +144,15 @@ def _what(version: Version) -> dict[str, Any]:
 
 def schedule_view(schedule: Schedule, trouble: str | None) -> ScheduleView:
     """Return a schedule as clients see it; what does not apply is left out."""
+    typed = schedule.version.spec.contract
     view: dict[str, Any] = {
         "scheduleId": schedule.id,
         "name": schedule.name,
         "project": schedule.project,
         "active": schedule.is_active,
         **_what(schedule.version),
+        "job": typed and typed.definition,
+        "input": typed and dict(typed.input),
         "workingDirectory": schedule.version.spec.command.cwd,
         "missed": schedule.missed,
         "overlap": schedule.overlap,
@@ -174,6 +180,7 @@ def execution_view(execution: Execution, status: str | None) -> ExecutionView:
         "until": None if execution.until is None else iso(execution.until),
         "version": execution.version,
         "skipped": execution.passed,
+        "error": execution.error,
         "jobId": execution.job_id,
         "status": status,
         "endedAt": None if execution.ended_at is None else iso(execution.ended_at),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from console_automation.core.definition import Caller
 from console_automation.core.job import JobSpec
 from console_automation.core.schedule import (
     Execution,
@@ -18,9 +19,10 @@ from console_automation.core.schedule import (
 from console_automation.core.trigger import Interval, Once, Trigger, cron, next_fire, zone_of
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.engine import Engine
-from console_automation.errors import BadRequest
+from console_automation.errors import AccessDenied, BadRequest
 from console_automation.operations import schedule_requests as ask
 from console_automation.operations import schedule_views as view
+from console_automation.operations.definitions import caller_of
 from console_automation.operations.jobs import background_spec
 from console_automation.operations.requests import ExecuteAsync
 from console_automation.operations.submission import Call, retry_policy
@@ -33,13 +35,20 @@ async def create_schedule(
 ) -> view.ScheduleResult:
     """Make a schedule, for the caller's directory and with the caller's environment."""
     now = engine.jobs.clock.now()
-    spec = _spec(engine, call, request)
-    version = Version(number=1, created_at=now, trigger=_trigger(request.trigger, now), spec=spec)
+    spec, caller = await _target(engine, call, request)
+    version = Version(
+        number=1,
+        created_at=now,
+        trigger=_trigger(request.trigger, now),
+        spec=spec,
+        caller=caller,
+    )
     schedule = Schedule(
         id=engine.schedules.new_id(),
         name=request.name,
         project=spec.project,
         client=call.client,
+        owner=call.principal.name,
         created_at=now,
         version=version,
         is_active=False,
@@ -54,10 +63,22 @@ async def create_schedule(
     return {"success": True, "schedule": _view(engine, schedule)}
 
 
-def _spec(engine: Engine, call: Call, request: ask.CreateSchedule) -> JobSpec:
-    """Return what each job is made from: what the same background job would be now."""
-    asked = request.model_dump(by_alias=True, include={"command", "args", "options"})
-    return background_spec(engine, call, ExecuteAsync.model_validate(asked))
+async def _target(
+    engine: Engine, call: Call, request: ask.CreateSchedule
+) -> tuple[JobSpec, Caller | None]:
+    """Return what each job is made from, and for whom if it is a typed one."""
+    if request.job is not None:
+        caller = caller_of(call)
+        return await engine.definitions.job_spec(request.job, request.input or {}, caller), caller
+    if not call.principal.is_admin:
+        raise AccessDenied(
+            f"{call.principal.name} may schedule job definitions, and no commands of their own: give 'job'"
+            " instead of 'command'."
+        )
+    asked = request.model_dump(
+        by_alias=True, include={"command", "args", "options"}, exclude_none=True
+    )
+    return background_spec(engine, call, ExecuteAsync.model_validate(asked)), None
 
 
 def _trigger(asked: ask.Trigger, now: float) -> Trigger:
@@ -117,6 +138,7 @@ async def list_schedules(
         )
     found, total = await engine.schedules.store.page(
         project=None if project is None else project_of(project),
+        owner=None if call.principal.is_admin else call.principal.name,
         after=request.cursor,
         limit=request.limit + 1,
     )
@@ -201,15 +223,21 @@ def _version(
             )
         return found[0]
     trigger = active.trigger if request.trigger is None else _trigger(request.trigger, now)
-    spec = _changed(active.spec, request)
+    spec = _changed(active, request)
     if trigger == active.trigger and spec == active.spec:
         return active
     number = versions[0].number + 1
-    return Version(number=number, created_at=now, trigger=trigger, spec=spec)
+    return replace(active, number=number, created_at=now, trigger=trigger, spec=spec)
 
 
-def _changed(spec: JobSpec, request: ask.UpdateSchedule) -> JobSpec:
-    command = spec.command
+def _changed(version: Version, request: ask.UpdateSchedule) -> JobSpec:
+    spec, command = version.spec, version.spec.command
+    for field in ("command", "timeout", "retry"):
+        if version.caller is not None and getattr(request, field) is not None:
+            raise BadRequest(
+                f"{field} is up to the job definition that this schedule runs; change that.",
+                field=field,
+            )
     if request.command is not None:
         executable, argv, by_shell = resolve(
             request.command,
@@ -262,7 +290,9 @@ async def delete_schedule(
 
 
 async def _meant(engine: Engine, call: Call, reference: str) -> Schedule:
-    return await engine.schedules.find(reference, project=project_of(call.cwd))
+    return await engine.schedules.find(
+        reference, project=project_of(call.cwd), principal=call.principal
+    )
 
 
 def _view(engine: Engine, schedule: Schedule) -> view.ScheduleView:

@@ -76,5 +76,5 @@ def test_a_toolset_that_does_not_exist_is_refused_at_the_start(home: Path) -> No
         check=False,
     )
     assert done.returncode == 4 and "Traceback" not in done.stderr
-    for word in ("toolsets", "'jobs clusters'", "jobs, sessions, schedules"):
+    for word in ("toolsets", "'jobs clusters'", "jobs, sessions, definitions, schedules"):
         assert word in done.stderr

@@ -132,6 +132,7 @@ def _schedule(number: int, trigger: Trigger, now: float) -> Schedule:
         name=f"s{number}",
         project="/p",
         client="bench",
+        owner="local",
         created_at=now,
         version=version,
         is_active=True,

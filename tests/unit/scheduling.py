@@ -5,6 +5,7 @@ import itertools
 from asyncio import Future, get_running_loop
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from console_automation.adapters.memory import MemoryStore, failing
@@ -15,11 +16,12 @@ from console_automation.core.job import Job
 from console_automation.core.schedule import Execution, Schedule, Version, activated
 from console_automation.core.trigger import Interval, Trigger
 from console_automation.engine.admission import Admission
+from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.schedules import Schedules
 from console_automation.errors import StoreFull
 from console_automation.ports import Entry, JobFilter
-from tests.builders import script, spec
+from tests.builders import definitions_of, script, spec
 from tests.conftest import CalmGauge
 
 ALL = 100_000
@@ -101,6 +103,7 @@ class Service:
         self.store = DyingStore(self.fuse)
         self.settings = Settings(**{"max_concurrent_jobs": 1000, **knobs})
         self.manager: JobManager
+        self.definitions: Definitions
         self.schedules: Schedules
         self._jobs, self._ids = itertools.count(1), itertools.count(1)
 
@@ -113,12 +116,15 @@ class Service:
             admission=Admission(self.settings, CalmGauge()),
             new_id=lambda: f"job-{next(self._jobs):06}",
         )
+        self.definitions = definitions_of(self.manager, Path("/nowhere"))
         self.schedules = Schedules(
             jobs=self.manager,
+            definitions=self.definitions,
             store=self.store.schedules,
             new_id=lambda: f"schedule-{next(self._ids):04}",
         )
         await self.store.open()
+        await self.definitions.open()
         await self.manager.open()
         await self.schedules.load()
 
@@ -142,7 +148,7 @@ class Service:
         jobs, _ = await before.page(JobFilter(), before=None, limit=ALL)
         for job in jobs:
             await self.store.insert(job, ())
-        schedules, _ = await before.schedules.page(project=None, after=None, limit=ALL)
+        schedules, _ = await before.schedules.page(after=None, limit=ALL)
         for schedule in schedules:
             for version in reversed(await before.schedules.versions(schedule.id)):
                 await self.store.schedules.save(replace(schedule, version=version), keep=ALL)
@@ -177,6 +183,7 @@ class Service:
                     "name": f"s{next(self._ids)}",
                     "project": "/p",
                     "client": "test",
+                    "owner": "local",
                     "created_at": now,
                     "version": Version(number=1, created_at=now, trigger=trigger, spec=what),
                     "is_active": True,

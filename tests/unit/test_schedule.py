@@ -34,6 +34,7 @@ def schedule(every: float = EVERY, *, next_at: float | None = None, **fields: An
             "name": "s",
             "project": "/p",
             "client": "test",
+            "owner": "local",
             "created_at": 0.0,
             "version": version,
             "is_active": True,

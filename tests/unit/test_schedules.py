@@ -4,11 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from console_automation.core.job import Status
-from console_automation.core.schedule import Missed, Overlap, Passed, activated, settled
+from console_automation.core.access import LOCAL, Principal
+from console_automation.core.definition import Caller, JobDefinition
+from console_automation.core.job import Contract, Status
+from console_automation.core.schedule import Missed, Overlap, Passed, Schedule, activated, settled
 from console_automation.core.trigger import Cron, Once
 from console_automation.errors import Conflict, LimitReached, ScheduleNotFound
 from tests.unit.scheduling import START, Service
@@ -277,6 +280,71 @@ async def test_no_change_makes_a_fire_forgotten_that_was_submitted(new: New) -> 
     assert (await service.stored(schedule)).last_job_id == job.id
 
 
+# -- typed jobs ------------------------------------------------------------------------------------
+
+
+async def typed(service: Service, **fields: Any) -> Schedule:
+    """Make a schedule of the job definition `greet`."""
+    caller = Caller(client="test", principal="local", environment={"PATH": "/bin"}, cwd="/")
+    schedule = await service.make(60, overlap=Overlap.ALLOW)
+    spec = replace(schedule.version.spec, contract=Contract(definition="greet", input=fields))
+    version = replace(schedule.version, number=2, spec=spec, caller=caller)
+    return await service.schedules.update(schedule.id, lambda s, _: replace(s, version=version))
+
+
+GREET = JobDefinition(
+    name="greet",
+    command="true",
+    input_schema={"type": "object", "properties": {"n": {"type": "integer"}}},
+)
+
+
+async def test_a_typed_job_is_made_as_its_definition_is_when_it_fires(new: New) -> None:
+    service = await new()
+    await service.definitions.register(GREET, LOCAL)
+    schedule = await typed(service, n=1)
+    await service.at(60)
+    await service.definitions.register(replace(GREET, timeout=7.0), LOCAL)
+    await service.at(120)
+    first, second = await service.jobs(schedule)
+    assert (first.spec.command.timeout, second.spec.command.timeout) == (300.0, 7.0)
+    assert first.spec.contract is not None and first.spec.contract.input == {"n": 1}
+    assert first.spec.owner == "local"
+    assert first.spec.tags == {"definition": "greet", "schedule": schedule.name}
+    assert first.spec.command.environment["CONSOLE_AUTOMATION_SCHEDULE"] == schedule.id
+
+
+async def test_what_the_definition_refuses_is_passed_over_and_the_history_says_why(
+    new: New,
+) -> None:
+    service = await new()
+    await service.definitions.register(GREET, LOCAL)
+    wrong, gone = await typed(service, n="x"), await typed(service, n=1)
+    await service.at(60)
+    await service.definitions.remove("greet", LOCAL)
+    await service.at(120)
+    for schedule, at, words in ((wrong, 0, "input"), (gone, 1, "no job definition 'greet'")):
+        execution = (await service.history(schedule))[at]
+        assert execution.passed is Passed.REFUSED
+        assert execution.error is not None and words in execution.error
+        assert (await service.stored(schedule)).next_fire == START + 180
+    assert len(await service.jobs(gone)) == 1
+
+
+async def test_a_schedule_of_somebody_else_is_not_there(new: New) -> None:
+    service = await new()
+    schedule = await service.make(60, name="n", owner="ci")
+    other = Principal(name="other")
+    for reference in ("n", schedule.id):
+        with pytest.raises(ScheduleNotFound):
+            await service.schedules.find(reference, project="/p", principal=other)
+        found = await service.schedules.find(
+            reference, project="/p", principal=Principal(name="ci")
+        )
+        assert found.id == schedule.id
+    await service.make(60, name="n", owner="other")  # whose name it is, they cannot know
+
+
 # -- what clients ask ------------------------------------------------------------------------------
 
 
@@ -287,16 +355,16 @@ async def test_a_name_belongs_to_one_schedule_of_a_project(new: New) -> None:
         await service.make(60, name="n")
     assert first.id in refused.value.message
     other = await service.make(60, name="n", project="/q")
-    assert (await service.schedules.find("n", project="/p")).id == first.id
-    assert (await service.schedules.find("n", project="/q")).id == other.id
-    assert (await service.schedules.find(other.id, project="/p")).id == other.id
+    assert (await service.schedules.find("n", project="/p", principal=LOCAL)).id == first.id
+    assert (await service.schedules.find("n", project="/q", principal=LOCAL)).id == other.id
+    assert (await service.schedules.find(other.id, project="/p", principal=LOCAL)).id == other.id
     with pytest.raises(Conflict, match="give the id"):
-        await service.schedules.find("n", project="/elsewhere")
+        await service.schedules.find("n", project="/elsewhere", principal=LOCAL)
     third = await service.make(60, name="m")
     with pytest.raises(Conflict):
         await service.schedules.update(third.id, lambda s, _: replace(s, name="n"))
     await service.schedules.delete(first.id)
-    assert (await service.schedules.find("n", project="/elsewhere")).id == other.id
+    assert (await service.schedules.find("n", project="/elsewhere", principal=LOCAL)).id == other.id
     await service.make(60, name="n")
 
 
@@ -361,7 +429,7 @@ async def test_a_schedule_that_is_deleted_fires_no_more_and_its_job_goes_on(new:
     for asked in (
         service.schedules.trigger(schedule.id, key="k"),
         service.schedules.update(schedule.id, lambda s, _: s),
-        service.schedules.find(schedule.id, project="/p"),
+        service.schedules.find(schedule.id, project="/p", principal=LOCAL),
     ):
         with pytest.raises(ScheduleNotFound):
             await asked

@@ -163,16 +163,16 @@ SELECT * FROM session_command WHERE status = 'running' ORDER BY typed_at
 
 -- save_schedule --
 -- Add a schedule, or replace its state.
-INSERT INTO schedule (id, project, name, version, due_at, state)
-VALUES (:id, :project, :name, :version, :due_at, :state)
+INSERT INTO schedule (id, project, owner, name, version, due_at, state)
+VALUES (:id, :project, :owner, :name, :version, :due_at, :state)
     ON CONFLICT (id) DO UPDATE
    SET name = excluded.name, version = excluded.version, due_at = excluded.due_at,
        state = excluded.state
 
 -- add_version --
 -- Add a version of a schedule, unless it is there.
-INSERT INTO schedule_version (schedule_id, number, created_at, trigger, spec)
-VALUES (:schedule_id, :number, :created_at, :trigger, :spec)
+INSERT INTO schedule_version (schedule_id, number, created_at, trigger, spec, caller)
+VALUES (:schedule_id, :number, :created_at, :trigger, :spec, :caller)
     ON CONFLICT (schedule_id, number) DO NOTHING
 
 -- trim_versions --
@@ -183,8 +183,9 @@ DELETE FROM schedule_version
 
 -- add_execution --
 -- Add what became of a fire, unless that is on record.
-INSERT INTO schedule_execution (schedule_id, key, at, until, version, job_id, passed, status, ended_at)
-VALUES (:schedule_id, :key, :at, :until, :version, :job_id, :passed, :status, :ended_at)
+INSERT INTO schedule_execution (schedule_id, key, at, until, version, job_id, passed, error, status,
+                                ended_at)
+VALUES (:schedule_id, :key, :at, :until, :version, :job_id, :passed, :error, :status, :ended_at)
     ON CONFLICT (schedule_id, key) DO NOTHING
 
 -- trim_executions --
@@ -201,28 +202,30 @@ UPDATE schedule_execution SET status = :status, ended_at = :at
 
 -- schedule_by_id --
 -- Return one schedule, with its active version.
-SELECT schedule.*, created_at, trigger, spec
+SELECT schedule.*, created_at, trigger, spec, caller
   FROM schedule JOIN schedule_version ON schedule_id = id AND number = version
  WHERE id = :id
 
 -- schedules_named --
 -- Return the schedules of a name, oldest first.
-SELECT schedule.*, created_at, trigger, spec
+SELECT schedule.*, created_at, trigger, spec, caller
   FROM schedule JOIN schedule_version ON schedule_id = id AND number = version
  WHERE name = :name
  ORDER BY id
 
 -- schedules --
 -- Return a page of schedules, oldest first.
-SELECT schedule.*, created_at, trigger, spec
+SELECT schedule.*, created_at, trigger, spec, caller
   FROM schedule JOIN schedule_version ON schedule_id = id AND number = version
  WHERE id > :after AND (:project IS NULL OR project = :project)
+   AND (:owner IS NULL OR owner = :owner)
  ORDER BY id
  LIMIT :limit
 
 -- count_schedules --
 -- Return how many there are.
-SELECT count(*) FROM schedule WHERE :project IS NULL OR project = :project
+SELECT count(*) FROM schedule
+ WHERE (:project IS NULL OR project = :project) AND (:owner IS NULL OR owner = :owner)
 
 -- upcoming --
 -- Return when the active schedules are due.
@@ -230,7 +233,7 @@ SELECT id, due_at FROM schedule WHERE due_at IS NOT NULL
 
 -- versions_of --
 -- Return the versions of a schedule, newest first.
-SELECT number, created_at, trigger, spec
+SELECT number, created_at, trigger, spec, caller
   FROM schedule_version WHERE schedule_id = :id ORDER BY number DESC
 
 -- executions_of --

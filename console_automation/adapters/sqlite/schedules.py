@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from console_automation.adapters.sqlite.database import Database, Statement
 from console_automation.adapters.sqlite.rows import dump, load
 from console_automation.core.codec import spec_from_plain, spec_to_plain
+from console_automation.core.definition import Caller
 from console_automation.core.schedule import (
     Execution,
     Missed,
@@ -56,10 +57,15 @@ class SqliteSchedules:
         return await self._all("schedules_named", _schedule, name=name)
 
     async def page(
-        self, *, project: str | None, after: str | None, limit: int
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        project: str | None = None,
+        owner: str | None = None,
     ) -> tuple[list[Schedule], int]:
         """Return schedules oldest first, and how many there are."""
-        wanted = {"project": project, "after": after or "", "limit": limit}
+        wanted = {"project": project, "owner": owner, "after": after or "", "limit": limit}
 
         def work(connection: sqlite3.Connection) -> tuple[list[Schedule], int]:
             rows = connection.execute(self._sql["schedules"], wanted)
@@ -105,6 +111,7 @@ def _row(schedule: Schedule) -> dict[str, Any]:
     return {
         "id": schedule.id,
         "project": schedule.project,
+        "owner": schedule.owner,
         "name": schedule.name,
         "version": schedule.version.number,
         "due_at": schedule.due_at,
@@ -132,6 +139,7 @@ def _schedule(row: sqlite3.Row) -> Schedule:
             **state,
             "id": row["id"],
             "project": row["project"],
+            "owner": row["owner"],
             "name": row["name"],
             "version": _made_version(row["version"], row),
             "missed": Missed(state["missed"]),
@@ -148,6 +156,7 @@ def _version_row(schedule: Schedule) -> dict[str, Any]:
         "created_at": version.created_at,
         "trigger": dump(_trigger_to_plain(version.trigger)),
         "spec": dump(spec_to_plain(version.spec)),
+        "caller": version.caller and dump(_caller_to_plain(version.caller)),
     }
 
 
@@ -161,7 +170,17 @@ def _made_version(number: int, row: sqlite3.Row) -> Version:
         created_at=row["created_at"],
         trigger=_trigger_from_plain(load(row["trigger"])),
         spec=spec_from_plain(load(row["spec"])),
+        caller=row["caller"] and Caller(**load(row["caller"])),
     )
+
+
+def _caller_to_plain(caller: Caller) -> dict[str, Any]:
+    return {
+        "client": caller.client,
+        "principal": caller.principal,
+        "environment": dict(caller.environment),
+        "cwd": caller.cwd,
+    }
 
 
 def _trigger_to_plain(trigger: Trigger) -> dict[str, Any]:
@@ -194,6 +213,7 @@ def _execution_row(execution: Execution) -> dict[str, Any]:
         "version": execution.version,
         "job_id": execution.job_id,
         "passed": execution.passed,
+        "error": execution.error,
         "status": execution.status,
         "ended_at": execution.ended_at,
     }
@@ -209,6 +229,7 @@ def _execution(row: sqlite3.Row) -> Execution:
         version=row["version"],
         job_id=row["job_id"],
         passed=passed and Passed(passed),
+        error=row["error"],
         status=row["status"],
         ended_at=row["ended_at"],
     )

@@ -1,5 +1,7 @@
 """Schedules for a person to read."""
 
+import json
+
 from console_automation.core.text import human_seconds, one_line
 from console_automation.frontends.cli.tables import facts, table
 from console_automation.operations.schedule_texts import standing, when
@@ -45,7 +47,9 @@ def schedule(streams: "Streams", view: "Mapping[str, Any]") -> None:
             "id": shown["scheduleId"],
             "when": when(shown["trigger"]),
             "standing": standing(shown),
-            "command": _command(shown),
+            "command": None if "job" in shown else _command(shown),
+            "job": shown.get("job"),
+            "input": json.dumps(shown["input"]) if shown.get("input") else None,
             "directory": shown["workingDirectory"],
             "project": shown["project"],
             "timeout": human_seconds(shown["timeout"] / 1000) if shown["timeout"] else "none",
@@ -68,4 +72,6 @@ def schedule(streams: "Streams", view: "Mapping[str, Any]") -> None:
 def _execution(execution: "Mapping[str, Any]") -> list[str]:
     until = f" to {execution['until']}" if "until" in execution else ""
     status = execution.get("status") or f"skipped, {execution['skipped']}"
+    if "error" in execution:
+        status += f": {execution['error']}"
     return [execution["at"] + until, execution.get("jobId", ""), status]

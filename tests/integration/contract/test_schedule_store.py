@@ -9,6 +9,7 @@ import pytest
 
 from console_automation.adapters.memory import MemoryStore
 from console_automation.adapters.sqlite.store import SqliteStore
+from console_automation.core.definition import Caller
 from console_automation.core.retry import RetryPolicy
 from console_automation.core.schedule import (
     Execution,
@@ -60,6 +61,7 @@ def schedule(number: int = 1, **fields: Any) -> Schedule:
             "name": f"s{number}",
             "project": "/p",
             "client": "test",
+            "owner": "local",
             "created_at": float(number),
             "version": version(),
             "is_active": True,
@@ -112,6 +114,14 @@ async def test_a_schedule_comes_back_as_it_was_given(
     assert await schedules.versions(given.id) == [given.version]
 
 
+async def test_for_whom_a_typed_job_is_made_comes_back(schedules: ScheduleStore) -> None:
+    caller = Caller(client="c", principal="ci", environment={"ä": "\n"}, cwd="/w")
+    given = schedule(owner="ci", version=replace(version(), caller=caller))
+    await schedules.save(given, execution(1, error="no"), keep=KEEP)
+    assert await schedules.several([given.id]) == [given]
+    assert await schedules.executions(given.id, limit=9) == [execution(1, error="no")]
+
+
 async def test_saving_again_replaces_the_state_and_adds_a_version(
     schedules: ScheduleStore,
 ) -> None:
@@ -141,13 +151,16 @@ async def test_the_newest_versions_are_kept_and_the_active_one(schedules: Schedu
     assert [each.number for each in await schedules.versions("schedule-0001")] == [5, 4, 1]
 
 
-async def test_a_name_of_a_project_is_that_of_one_schedule(schedules: ScheduleStore) -> None:
+async def test_a_name_of_a_project_and_an_owner_is_that_of_one_schedule(
+    schedules: ScheduleStore,
+) -> None:
     await schedules.save(schedule(1, name="n"), keep=KEEP)
     with pytest.raises(Unavailable):
         await schedules.save(schedule(2, name="n"), keep=KEEP)
     await schedules.save(schedule(3, name="n", project="/q"), keep=KEEP)
-    await schedules.save(schedule(4, name="m"), keep=KEEP)
-    assert ids(await schedules.named("n")) == ["schedule-0001", "schedule-0003"]
+    await schedules.save(schedule(4, name="n", owner="ci"), keep=KEEP)
+    found = await schedules.named("n")
+    assert ids(found) == ["schedule-0001", "schedule-0003", "schedule-0004"]
     assert await schedules.several(["schedule-0002"]) == []
     await schedules.delete("schedule-0001")
     await schedules.save(schedule(2, name="n"), keep=KEEP)
@@ -157,13 +170,16 @@ async def test_pages_follow_each_other_oldest_first(schedules: ScheduleStore) ->
     for number in (3, 1, 2, 4):
         project = "/q" if number == 2 else "/p"
         await schedules.save(schedule(number, project=project), keep=KEEP)
-    found, total = await schedules.page(project=None, after=None, limit=3)
+    found, total = await schedules.page(after=None, limit=3)
     assert (ids(found), total) == (["schedule-0001", "schedule-0002", "schedule-0003"], 4)
-    found, total = await schedules.page(project=None, after="schedule-0003", limit=3)
+    found, total = await schedules.page(after="schedule-0003", limit=3)
     assert (ids(found), total) == (["schedule-0004"], 4)
     found, total = await schedules.page(project="/p", after="schedule-0001", limit=1)
     assert (ids(found), total) == (["schedule-0003"], 3)
-    assert await schedules.page(project=None, after=None, limit=0) == ([], 4)
+    assert await schedules.page(after=None, limit=0) == ([], 4)
+    await schedules.save(schedule(5, owner="ci"), keep=KEEP)
+    found, total = await schedules.page(after=None, limit=3, owner="ci")
+    assert (ids(found), total) == (["schedule-0005"], 1)
 
 
 async def test_upcoming_is_when_jobs_are_to_start(schedules: ScheduleStore) -> None:
@@ -221,7 +237,7 @@ async def test_what_is_deleted_is_gone_with_all_that_belongs_to_it(
     assert await schedules.versions("schedule-0001") == []
     assert await schedules.executions("schedule-0001", limit=10) == []
     assert [each.schedule_id for each in await schedules.unended()] == ["schedule-0002"]
-    assert ids((await schedules.page(project=None, after=None, limit=9))[0]) == ["schedule-0002"]
+    assert ids((await schedules.page(after=None, limit=9))[0]) == ["schedule-0002"]
 
 
 async def test_a_closed_store_writes_nothing(

@@ -88,12 +88,13 @@ CREATE TABLE result (
 CREATE TABLE schedule (
     id      TEXT PRIMARY KEY,
     project TEXT NOT NULL,
+    owner   TEXT NOT NULL,
     name    TEXT NOT NULL,
     version INTEGER NOT NULL,
     due_at  REAL,
     state   TEXT NOT NULL
 ) STRICT;
-INSERT INTO "schedule" VALUES('schedule-1','/srv/app','nightly',1,1760056200.0,'{"client":"test","created_at":1760000000.0,"is_active":true,"missed":"once","overlap":"skip","jitter":0.0,"metadata":{"n":1},"next_fire":1760056200.0,"last_fire":1760000000.0,"last_job_id":"job-completed"}');
+INSERT INTO "schedule" VALUES('schedule-1','/srv/app','local','nightly',1,1760056200.0,'{"client":"test","created_at":1760000000.0,"is_active":true,"missed":"once","overlap":"skip","jitter":0.0,"metadata":{"n":1},"next_fire":1760056200.0,"last_fire":1760000000.0,"last_job_id":"job-completed"}');
 CREATE TABLE schedule_execution (
     seq         INTEGER PRIMARY KEY,
     schedule_id TEXT NOT NULL,
@@ -103,20 +104,22 @@ CREATE TABLE schedule_execution (
     version     INTEGER NOT NULL,
     job_id      TEXT,
     passed      TEXT,
+    error       TEXT,
     status      TEXT,
     ended_at    REAL
 ) STRICT;
-INSERT INTO "schedule_execution" VALUES(1,'schedule-1','1760000000.000',1760000000.0,NULL,1,'job-completed',NULL,'completed',1760000002.0);
-INSERT INTO "schedule_execution" VALUES(2,'schedule-1','1760000060.000',1760000060.0,NULL,1,NULL,'overlap',NULL,NULL);
+INSERT INTO "schedule_execution" VALUES(1,'schedule-1','1760000000.000',1760000000.0,NULL,1,'job-completed',NULL,NULL,'completed',1760000002.0);
+INSERT INTO "schedule_execution" VALUES(2,'schedule-1','1760000060.000',1760000060.0,NULL,1,NULL,'overlap',NULL,NULL,NULL);
 CREATE TABLE schedule_version (
     schedule_id TEXT NOT NULL,
     number      INTEGER NOT NULL,
     created_at  REAL NOT NULL,
     trigger     TEXT NOT NULL,
     spec        TEXT NOT NULL,
+    caller      TEXT,
     PRIMARY KEY (schedule_id, number)
 ) STRICT;
-INSERT INTO "schedule_version" VALUES('schedule-1',1,1760000000.0,'{"kind":"cron","expression":"30 2 * * *","timezone":"Europe/Berlin"}','{"command":{"line":"/bin/sh","args":["-c","exit 0"],"shell":false,"executable":"/bin/sh","argv":["/bin/sh","-c","exit 0"],"cwd":"/","environment":{"PATH":"/usr/bin:/bin"},"stdin":null,"keep_stdin":false,"merge_stderr":false,"timeout":60.0,"idle_timeout":null,"grace":2.0,"output_limit":16777216,"on_output_limit":"drop_oldest","leftovers":"end","terminal":null,"hang_up":false,"reports":false},"created_at":0.0,"client":"test","name":null,"project":"/srv/app","session_id":null,"priority":5,"tags":{},"retry":{"max_attempts":1,"backoff":1.0,"multiplier":2.0,"max_backoff":60.0,"jitter":0.0,"on":["exit_code","idle_timeout","signal","timeout"]},"depends_on":[],"even_if_failed":false,"idempotency_key":null,"fingerprint":"","retry_of":null,"contract":null}');
+INSERT INTO "schedule_version" VALUES('schedule-1',1,1760000000.0,'{"kind":"cron","expression":"30 2 * * *","timezone":"Europe/Berlin"}','{"command":{"line":"/bin/sh","args":["-c","exit 0"],"shell":false,"executable":"/bin/sh","argv":["/bin/sh","-c","exit 0"],"cwd":"/","environment":{"PATH":"/usr/bin:/bin"},"stdin":null,"keep_stdin":false,"merge_stderr":false,"timeout":60.0,"idle_timeout":null,"grace":2.0,"output_limit":16777216,"on_output_limit":"drop_oldest","leftovers":"end","terminal":null,"hang_up":false,"reports":false},"created_at":0.0,"client":"test","name":null,"project":"/srv/app","session_id":null,"priority":5,"tags":{},"retry":{"max_attempts":1,"backoff":1.0,"multiplier":2.0,"max_backoff":60.0,"jitter":0.0,"on":["exit_code","idle_timeout","signal","timeout"]},"depends_on":[],"even_if_failed":false,"idempotency_key":null,"fingerprint":"","retry_of":null,"owner":"","contract":null}',NULL);
 CREATE TABLE session (
     id         TEXT PRIMARY KEY,
     phase      TEXT NOT NULL,
@@ -151,7 +154,7 @@ CREATE INDEX command_by_session ON session_command (session_id, typed_at);
 CREATE INDEX command_by_status ON session_command (status) WHERE status = 'running';
 CREATE INDEX job_by_project ON job (project, id) WHERE project IS NOT NULL;
 CREATE INDEX job_by_name ON job (name, id) WHERE name IS NOT NULL;
-CREATE UNIQUE INDEX schedule_by_name ON schedule (name, project);
+CREATE UNIQUE INDEX schedule_by_name ON schedule (name, project, owner);
 CREATE UNIQUE INDEX execution_by_key ON schedule_execution (schedule_id, key);
 CREATE INDEX execution_by_schedule ON schedule_execution (schedule_id, seq);
 CREATE INDEX execution_by_job ON schedule_execution (job_id)

@@ -4,13 +4,14 @@
 CREATE TABLE schedule (
     id      TEXT PRIMARY KEY,
     project TEXT NOT NULL,
+    owner   TEXT NOT NULL,
     name    TEXT NOT NULL,
     version INTEGER NOT NULL,
     due_at  REAL,
     state   TEXT NOT NULL
 ) STRICT;
 
-CREATE UNIQUE INDEX schedule_by_name ON schedule (name, project);
+CREATE UNIQUE INDEX schedule_by_name ON schedule (name, project, owner);
 
 CREATE TABLE schedule_version (
     schedule_id TEXT NOT NULL,
@@ -18,6 +19,7 @@ CREATE TABLE schedule_version (
     created_at  REAL NOT NULL,
     trigger     TEXT NOT NULL,
     spec        TEXT NOT NULL,
+    caller      TEXT,
     PRIMARY KEY (schedule_id, number)
 ) STRICT;
 
@@ -30,6 +32,7 @@ CREATE TABLE schedule_execution (
     version     INTEGER NOT NULL,
     job_id      TEXT,
     passed      TEXT,
+    error       TEXT,
     status      TEXT,
     ended_at    REAL
 ) STRICT;

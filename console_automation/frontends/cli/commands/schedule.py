@@ -7,6 +7,7 @@ Examples:
   job schedule create -n nightly --cron '30 2 * * *' --tz Europe/Berlin ./report.sh
   job schedule create -n poll --every 5m './poll.sh'       every five minutes, never two at once
   job schedule create -n party --at 2030-12-24T18:00 --tz Europe/Berlin 'notify-send party'
+  job schedule create -n sync --every 1h --job import --input '{"source": "orders"}'
   job schedule show nightly                                versions, history, next run
   job schedule trigger -f nightly                          run it now and watch
   job schedule update nightly --metadata recipients=3      for its runs to read
@@ -79,6 +80,19 @@ def metadata(text: str) -> "tuple[str, Any]":
         return name, value
 
 
+def _object(text: str) -> "dict[str, Any]":
+    """Return a JSON object. Raises ArgumentTypeError."""
+    from argparse import ArgumentTypeError
+
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError(f"{text!r} is no JSON object")
+    return value
+
+
 def _take_what(parser: "ArgumentParser", *, is_new: bool) -> None:
     """Have a command take when a schedule fires, and what its runs may do."""
     add, duration = parser.add_argument, arguments.duration
@@ -135,13 +149,15 @@ def _take_create(parser: "ArgumentParser") -> None:
             default=[],
             help=f"{help}; may be repeated",
         )
+    add("--job", metavar="NAME", help="run a job definition instead of a command")
+    add("--input", type=_object, metavar="JSON", help="what that is given")
     add("--inactive", action="store_true", help="do not fire before it is activated")
     add("command", nargs="...", metavar="COMMAND", help="a shell line, or a program and arguments")
 
 
 def _create(given: "Namespace", client: "Client", streams: "Streams") -> int:
     options = {
-        "timeout": given.timeout or 0,
+        "timeout": given.timeout or (None if given.job else 0),
         "workingDirectory": given.dir and os.path.abspath(given.dir),
         "environment": dict(given.env),
         "priority": given.priority,
@@ -151,6 +167,8 @@ def _create(given: "Namespace", client: "Client", streams: "Streams") -> int:
     wanted = {
         "name": given.name,
         **arguments.command_of(given.command),
+        "job": given.job,
+        "input": given.input,
         "trigger": _trigger_of(given),
         "options": arguments.present(options),
         **_policies_of(given),
