@@ -26,19 +26,23 @@ if sys.platform == "win32":
 
 from console_automation.adapters.guards import ProcessGuards
 from console_automation.adapters.machine import SystemClock, SystemLoad
+from console_automation.adapters.mail_courier import MailCourier
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.processes import SystemProcesses
 from console_automation.adapters.shims import ShimHost
 from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.adapters.state_directory import StateDirectory
 from console_automation.adapters.tokens import Tokens
+from console_automation.adapters.webhook_courier import WebhookCourier
 from console_automation.config import Settings
+from console_automation.core.notify import Channel
 from console_automation.engine.admission import Admission
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.engine import Engine, EngineStore
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.notifications import Courier, Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.recordings import recording
 from console_automation.engine.retention import Retention
@@ -129,7 +133,26 @@ def build_engine(
             store=store.schedules,
             new_id=new_schedule_id,
         ),
+        notifications=Notifications(manager, couriers(settings)),
     )
+
+
+def couriers(settings: Settings) -> dict[Channel, Courier]:
+    """Return who takes notifications to the world outside."""
+    return {
+        Channel.WEBHOOK: WebhookCourier(
+            secret=settings.webhook_secret, allow_private=settings.webhook_allow_private
+        ),
+        Channel.EMAIL: MailCourier(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            user=settings.smtp_user,
+            password=settings.smtp_password,
+            sender=settings.smtp_from,
+            tls=settings.smtp_tls,
+            timeout=settings.notify_timeout_ms / 1000,
+        ),
+    }
 
 
 def shim_host(directory: StateDirectory, settings: Settings, boot_id: str) -> ShimHost:

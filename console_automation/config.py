@@ -26,6 +26,14 @@ class OnShutdown(StrEnum):
     STOP = "stop"
 
 
+class SmtpTls(StrEnum):
+    """How mail is kept from being read on its way to the SMTP server."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
 def _knob(
     default: Any,
     help: str,
@@ -34,9 +42,17 @@ def _knob(
     high: float | None = None,
     short: str | None = None,
     words: tuple[str, ...] = (),
+    secret: bool = False,
 ) -> Any:
-    metadata = {"help": help, "low": low, "high": high, "short": short, "words": words}
-    return field(default=default, metadata=metadata)
+    metadata = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "short": short,
+        "words": words,
+        "secret": secret,
+    }
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 _DAY = 86_400_000
@@ -168,6 +184,30 @@ class Settings:
         4 << 20, "The largest request body taken.", low=1_024, high=1 << 30
     )
     http_max_connections: int = _knob(100, "Connections served at once.", low=1, high=100_000)
+    notify_attempts: int = _knob(
+        12, "How often a notification is tried before it is given up.", low=1, high=100
+    )
+    notify_backoff_ms: int = _knob(
+        5_000, "Pause after the first failed try; it doubles each time.", low=1, high=_DAY
+    )
+    notify_max_backoff_ms: int = _knob(
+        3_600_000, "The longest pause between two tries.", low=1, high=_DAY
+    )
+    notify_timeout_ms: int = _knob(
+        10_000, "How long a receiver may take to accept a notification.", low=10, high=600_000
+    )
+    webhook_secret: str = _knob("", "Signs webhooks; without one they are not signed.", secret=True)
+    webhook_allow_private: bool = _knob(
+        False, "Let webhooks go to addresses of this machine and of private networks."
+    )
+    smtp_host: str = _knob("", "SMTP server that takes notifications by e-mail.")
+    smtp_port: int = _knob(587, "Its port.", low=1, high=65_535)
+    smtp_user: str = _knob("", "Name to log in there; without one there is no login.")
+    smtp_password: str = _knob("", "Password to log in there.", secret=True)
+    smtp_from: str = _knob("", "Address that notifications by e-mail come from.")
+    smtp_tls: SmtpTls = _knob(
+        SmtpTls.STARTTLS, "How the connection is encrypted: starttls, tls (at once) or none."
+    )
     log_level: str = _knob("info", "debug, info, warning or error.", short="LOG_LEVEL")
 
 
@@ -223,7 +263,8 @@ def _check(name: str, kind: Any, metadata: Mapping[str, Any], value: Any) -> Any
     try:
         result = _converted(kind, value)
     except (ValueError, KeyError, OverflowError):
-        raise BadRequest(f"setting {name}: {value!r} is not {_wanted(kind)}", field=name) from None
+        shown = "its value" if metadata["secret"] else repr(value)
+        raise BadRequest(f"setting {name}: {shown} is not {_wanted(kind)}", field=name) from None
     low, high = metadata["low"], metadata["high"]
     if low is not None and not low <= result <= high:
         raise BadRequest(f"setting {name}: {value!r} is not between {low} and {high}", field=name)

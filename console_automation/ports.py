@@ -19,6 +19,7 @@ from console_automation.core.job import (
     Status,
     TerminalSize,
 )
+from console_automation.core.messages import Message
 from console_automation.core.output import Page
 from console_automation.core.recovery import RunFacts
 from console_automation.core.screen import ScreenSnapshot
@@ -129,6 +130,30 @@ class DefinitionStore(Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """The messages that are not delivered yet, durable. Writes are those of the Store."""
+
+    def post(self, messages: Sequence[Message]) -> Future[None]:
+        """Add messages; one whose id is known is left as it is."""
+        ...
+
+    def postpone(self, message: Message) -> Future[None]:
+        """Replace a message's attempts and when it is due."""
+        ...
+
+    def remove(self, message_id: str) -> Future[None]:
+        """Forget a message; an unknown id is no error."""
+        ...
+
+    async def due(self, *, at: float, each: int, limit: int) -> list[Message]:
+        """Return the messages due at a time, at most `each` to one receiver, longest due first."""
+        ...
+
+    async def next_due(self, *, after: float) -> float | None:
+        """Return when the next message is due that is not due yet, None when there is none."""
+        ...
+
+
 class Store(Protocol):
     """The jobs and their journal, durable.
 
@@ -140,6 +165,7 @@ class Store(Protocol):
 
     sessions: SessionStore
     definitions: DefinitionStore
+    outbox: Outbox
 
     async def open(self) -> None:
         """Make the store ready, creating it when there is none.
@@ -152,12 +178,21 @@ class Store(Protocol):
         """Finish every write that was given, then let go. Idempotent."""
         ...
 
-    def insert(self, job: Job, entries: Sequence[Entry]) -> Future[None]:
-        """Add a new job and its first journal entries, in one transaction."""
+    def insert(
+        self, job: Job, entries: Sequence[Entry], messages: Sequence[Message] = ()
+    ) -> Future[None]:
+        """Add a new job, its first journal entries, and messages, in one transaction."""
         ...
 
-    def update(self, job: Job, entries: Sequence[Entry], *, urgent: bool = True) -> Future[None]:
-        """Replace a job's state and append to its journal, in one transaction.
+    def update(
+        self,
+        job: Job,
+        entries: Sequence[Entry],
+        messages: Sequence[Message] = (),
+        *,
+        urgent: bool = True,
+    ) -> Future[None]:
+        """Replace a job's state, append to its journal, and post messages, in one transaction.
 
         A write that is not urgent may wait up to 50 ms for another to share its transaction.
         """

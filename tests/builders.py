@@ -7,12 +7,13 @@ from console_automation.adapters.guards import ProcessGuards
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.processes import SystemProcesses
 from console_automation.adapters.tokens import Tokens
-from console_automation.app import new_schedule_id, new_screen, new_session_id
+from console_automation.app import couriers, new_schedule_id, new_screen, new_session_id
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.engine import Engine
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.notifications import Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
 from console_automation.engine.schedules import Schedules
@@ -97,6 +98,7 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
         screens=screens,
         processes=SystemProcesses(),
         retention=Retention(manager, consoles, screens),
+        notifications=Notifications(manager, couriers(manager.settings)),
         schedules=Schedules(
             jobs=manager,
             definitions=definitions,

@@ -2,12 +2,14 @@
 
 import asyncio
 from asyncio import Future, get_running_loop
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from console_automation.adapters.memory_schedules import MemorySchedules
 from console_automation.core.definition import JobDefinition
 from console_automation.core.job import Job, Status
+from console_automation.core.messages import Message
 from console_automation.core.session import CommandStatus, Session, SessionCommand
 from console_automation.core.timing import Timings, summarize
 from console_automation.engine.schedule_store import ScheduleStore
@@ -17,6 +19,7 @@ from console_automation.ports import (
     DefinitionStore,
     Entry,
     JobFilter,
+    Outbox,
     SessionStore,
 )
 
@@ -37,6 +40,8 @@ class MemoryStore:
             self._done, lambda why: failing(Unavailable(why))
         )
         self.definitions: DefinitionStore = MemoryDefinitions(self._done)
+        self._outbox = MemoryOutbox(self._done)
+        self.outbox: Outbox = self._outbox
 
     async def open(self) -> None:
         """Make the store ready."""
@@ -47,18 +52,27 @@ class MemoryStore:
         self._is_open = False
         await asyncio.sleep(0)
 
-    def insert(self, job: Job, entries: Sequence[Entry]) -> Future[None]:
-        """Add a new job and its first journal entries."""
+    def insert(
+        self, job: Job, entries: Sequence[Entry], messages: Sequence[Message] = ()
+    ) -> Future[None]:
+        """Add a new job, its first journal entries, and messages."""
         key = job.spec.idempotency_key
         if job.id in self._jobs or (key is not None and self._with_key(key)):
             return failing(Unavailable(f"job {job.id} or its key is there already"))
-        return self._done(lambda: self._put(job, entries))
+        return self._done(lambda: self._put(job, entries, messages))
 
-    def update(self, job: Job, entries: Sequence[Entry], *, urgent: bool = True) -> Future[None]:
-        """Replace a job's state and append to its journal; a finished job is final."""
+    def update(
+        self,
+        job: Job,
+        entries: Sequence[Entry],
+        messages: Sequence[Message] = (),
+        *,
+        urgent: bool = True,
+    ) -> Future[None]:
+        """Replace a job's state, append to its journal, and post messages; a finished job is final."""
         stored = self._jobs.get(job.id)
         final = stored is None or stored.is_terminal
-        return self._done(lambda: self._put(stored if final else job, entries))
+        return self._done(lambda: self._put(stored if final else job, entries, messages))
 
     def append(self, entries: Sequence[Entry]) -> Future[None]:
         """Append to the journal."""
@@ -158,12 +172,13 @@ class MemoryStore:
     def _with_key(self, key: str) -> Job | None:
         return next((j for j in self._jobs.values() if j.spec.idempotency_key == key), None)
 
-    def _put(self, job: Job | None, entries: Sequence[Entry]) -> None:
+    def _put(self, job: Job | None, entries: Sequence[Entry], messages: Sequence[Message]) -> None:
         if job is not None:
             self._jobs[job.id] = replace(job, result=None)
             if job.result is not None:
                 self._results[job.id] = job.result
         self._journal += entries
+        self._outbox.add(messages)
 
     def _forget(self, job_ids: Sequence[str]) -> None:
         gone = {job.id for job in self._finished() if job.id in job_ids}
@@ -258,6 +273,49 @@ class MemorySessions:
             gone = [c.id for c in self._typed.values() if c.session_id == session_id]
             for command_id in gone:
                 del self._typed[command_id]
+
+
+class MemoryOutbox:
+    """The messages of a MemoryStore; `done` makes a write of a piece of work."""
+
+    def __init__(self, done: Callable[[Callable[[], None]], Future[None]]) -> None:
+        self._done = done
+        self._messages: dict[str, Message] = {}
+
+    def add(self, messages: Sequence[Message]) -> None:
+        """Add messages, as part of a write."""
+        for message in messages:
+            self._messages.setdefault(message.id, message)
+
+    def post(self, messages: Sequence[Message]) -> Future[None]:
+        """Add messages; one whose id is known is left as it is."""
+        return self._done(lambda: self.add(messages))
+
+    def postpone(self, message: Message) -> Future[None]:
+        """Replace a message's attempts and when it is due."""
+        known = {message.id: message} if message.id in self._messages else {}
+        return self._done(lambda: self._messages.update(known))
+
+    def remove(self, message_id: str) -> Future[None]:
+        """Forget a message."""
+        return self._done(lambda: self._forget(message_id))
+
+    def _forget(self, message_id: str) -> None:
+        self._messages.pop(message_id, None)
+
+    async def due(self, *, at: float, each: int, limit: int) -> list[Message]:
+        """Return the messages due at a time, at most `each` to one receiver, longest due first."""
+        found: list[Message] = []
+        taken: Counter[str] = Counter()
+        for message in sorted(self._messages.values(), key=lambda m: (m.due_at, m.id)):
+            taken[message.receiver] += message.due_at <= at
+            if message.due_at <= at and taken[message.receiver] <= each:
+                found.append(message)
+        return found[:limit]
+
+    async def next_due(self, *, after: float) -> float | None:
+        """Return when the next message is due that is not due yet."""
+        return min((m.due_at for m in self._messages.values() if m.due_at > after), default=None)
 
 
 def _resolve(done: Future[None]) -> None:

@@ -16,9 +16,11 @@ from prometheus_client.registry import Collector
 
 from console_automation.core import lifecycle
 from console_automation.core.job import Exit, Job, Status
+from console_automation.core.messages import Message
 from console_automation.core.session import Session, SessionCommand, SessionPhase
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
+from console_automation.engine.notifications import Outcome
 
 _PREFIX = "console_automation"
 _WAIT_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600, 3600)
@@ -61,12 +63,16 @@ class Metrics:
         self._commands = self._counter(
             "session_commands", "Commands in sessions that have ended.", "status"
         )
+        self._notified = self._counter(
+            "notification_attempts", "Attempts to deliver a notification.", "channel", "outcome"
+        )
         self.registry.register(_Now(engine))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         engine.jobs.ledger.feed.listen(self._changed)
         engine.consoles.listen(self._session_changed)
         engine.consoles.executions.listen(self._command_ended)
+        engine.notifications.listen(self._attempted)
 
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
@@ -113,6 +119,9 @@ class Metrics:
 
     def _command_ended(self, command: SessionCommand) -> None:
         self._commands.labels(command.status.value).inc()
+
+    def _attempted(self, message: Message, outcome: Outcome) -> None:
+        self._notified.labels(message.channel.value, outcome.value).inc()
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"{_PREFIX}_{name}", help, labels, registry=self.registry)

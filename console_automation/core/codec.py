@@ -18,6 +18,7 @@ from console_automation.core.job import (
     TerminalSize,
     Usage,
 )
+from console_automation.core.notify import Channel, Notify
 from console_automation.core.retry import RetryPolicy
 
 Plain = dict[str, Any]
@@ -83,6 +84,7 @@ def spec_to_plain(spec: JobSpec) -> Plain:
         "retry": retry_to_plain(spec.retry),
         "depends_on": list(spec.depends_on),
         "even_if_failed": spec.even_if_failed,
+        "notify": [notify_to_plain(each) for each in spec.notify],
         "idempotency_key": spec.idempotency_key,
         "fingerprint": spec.fingerprint,
         "retry_of": spec.retry_of,
@@ -101,6 +103,9 @@ def spec_from_plain(plain: Plain) -> JobSpec:
             "retry": retry_from_plain(plain["retry"]),
             "depends_on": tuple(plain["depends_on"]),
             "contract": contract and Contract(**contract),
+            "notify": tuple(
+                map(notify_from_plain, plain.get("notify", ()))
+            ),  # older rows have none
         }
     )
 
@@ -174,6 +179,18 @@ def contract_to_plain(contract: Contract) -> Plain:
         "input": dict(contract.input),
         "output_schema": None if schema is None else dict(schema),
     }
+
+
+def notify_to_plain(notify: Notify) -> Plain:
+    """Return a receiver as plain data."""
+    return {"channel": notify.channel.value, "target": notify.target, "on": sorted(notify.on)}
+
+
+def notify_from_plain(plain: Plain) -> Notify:
+    """Return the receiver that `notify_to_plain` was given."""
+    return Notify(
+        channel=Channel(plain["channel"]), target=plain["target"], on=frozenset(plain["on"])
+    )
 
 
 def exit_to_plain(exit: Exit) -> Plain:

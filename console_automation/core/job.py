@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from console_automation.core.notify import Notify
 from console_automation.core.retry import RetryPolicy
 
 
@@ -205,6 +206,7 @@ class JobSpec:
     retry: RetryPolicy = RetryPolicy()
     depends_on: tuple[str, ...] = ()
     even_if_failed: bool = False  #: start when those are over, however they ended
+    notify: tuple[Notify, ...] = ()  #: who is told of its end
     idempotency_key: str | None = None
     fingerprint: str = ""  #: of the request, to tell a repeated submission from a conflicting one
     retry_of: str | None = None

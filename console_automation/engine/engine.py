@@ -10,6 +10,7 @@ from console_automation.core.session import Session
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.notifications import Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
 from console_automation.engine.schedule_store import ScheduleStore
@@ -38,6 +39,7 @@ class Engine:
     processes: ProcessTable
     retention: Retention
     schedules: Schedules
+    notifications: Notifications
 
     async def open(self) -> None:
         """Open the store and the host, take up what is not over, begin to run."""
@@ -54,6 +56,7 @@ class Engine:
             await self.jobs.ledger.store.close()
             raise
         self.retention.open()
+        self.notifications.open()
 
     async def close(self) -> None:
         """Do with live runs what the settings say, then let go of everything."""
@@ -66,6 +69,7 @@ class Engine:
             await asyncio.gather(
                 self.jobs.stop_all(grace=grace), self.consoles.stop_all(grace=grace)
             )
+        await self.notifications.close()
         self.screens.close()
         await self.consoles.close()
         await self.jobs.close()

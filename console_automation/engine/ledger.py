@@ -20,6 +20,7 @@ from typing import Any
 from console_automation.core import lifecycle
 from console_automation.core.job import Job, JobSpec, Status
 from console_automation.core.lifecycle import Effect, Event, Started, Submitted
+from console_automation.core.messages import messages_of
 from console_automation.engine.feed import Change, Feed
 from console_automation.errors import JobNotFound
 from console_automation.ports import Entry, JobFilter, Store
@@ -39,6 +40,7 @@ class Ledger:
         self.store = store
         self.feed = Feed()
         self.counts: Counter[Status] = Counter()
+        self.posted: Callable[[], None] = lambda: None  #: called when messages are in the outbox
         self._carry_out = carry_out
         self._jobs: dict[str, Job] = {}
         self._recent: OrderedDict[str, Job] = OrderedDict()
@@ -142,11 +144,11 @@ class Ledger:
         told = (submitted, *events) if submitted else events
         entries = [*notes, *(_entry(job_id, event) for event in told)]
         if submitted:
-            saved = self.store.insert(job, entries)
+            saved = self.store.insert(job, entries, messages_of(job))
         else:
             entries = self._unsaved.pop(job_id, []) + entries
             urgent = not all(isinstance(event, Started) for event in events)
-            saved = self.store.update(job, entries, urgent=urgent)
+            saved = self.store.update(job, entries, messages_of(job), urgent=urgent)
         change = Change(None if submitted else before, job, told)
         self._follow(saved, lambda error: self._committed(change, entries, effects, error), job_id)
         return saved
@@ -206,7 +208,7 @@ class Ledger:
         job = self._jobs.get(job_id) or self._recent.get(job_id)
         entries = self._unsaved.pop(job_id, None)
         if job is not None and entries is not None:
-            saved = self.store.update(job, entries)
+            saved = self.store.update(job, entries, messages_of(job))
             self._follow(saved, lambda error: self._saved_again(job, entries, error), job_id)
 
     def _saved_again(self, job: Job, entries: list[Entry], error: BaseException | None) -> None:
@@ -228,6 +230,8 @@ class Ledger:
             self._recent[job.id] = replace(job, result=None)
             if len(self._recent) > _RECENT:
                 self._recent.popitem(last=False)
+            if job.spec.notify:
+                self.posted()
 
     async def delete(self, jobs: Sequence[Job]) -> None:
         """Forget jobs that are over."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.alias_generators import to_camel
 
 from console_automation.core.text import sanitize
+from console_automation.core.webhooks import parse_webhook
 
 _YEAR = 365 * 86_400_000
 _TEXT = 1 << 20
@@ -61,6 +62,17 @@ def _variables(names: dict[str, str]) -> dict[str, str]:
     return _no_nul_in_names(names)
 
 
+def _webhook(url: str) -> str:
+    parse_webhook(url)
+    return url
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w-]+(\.[\w-]+)*", text, re.ASCII):
+        raise ValueError("must be one plain address, as in me@example.org")
+    return text
+
+
 def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise ValueError("must be a finite number")
@@ -76,6 +88,8 @@ JobId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(plain
 Pairs = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_no_nul_in_names)]
 Variables = Annotated[dict[str, str], Field(max_length=1000), AfterValidator(_variables)]
 Milliseconds = Annotated[float, Field(ge=0, le=_YEAR), AfterValidator(_finite)]
+Url = Annotated[str, AfterValidator(_webhook)]
+Address = Annotated[str, Field(max_length=254), AfterValidator(_address)]
 Signal = Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2"]
 Cols = Annotated[int, Field(ge=2, le=500)]
 Rows = Annotated[int, Field(ge=2, le=300)]
@@ -124,6 +138,21 @@ class Retry(Request):
     on: list[Reasons] | None = Field(
         None, description="Default: exit_code, signal, timeout, idle_timeout."
     )
+
+
+class Notify(Request):
+    """Somebody who is told of its end, in one of three ways."""
+
+    webhook: Url | None = None
+    email: Address | None = None
+    command: Line | None = None
+    on: list[FinishedStatus] | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Notify":
+        if [self.webhook, self.email, self.command].count(None) != 2:
+            raise ValueError("must have one of webhook, email and command")
+        return self
 
 
 class RunOptions(Request):
@@ -183,6 +212,12 @@ class ExecuteOptions(JobOptions):
         description="Jobs that must complete before it starts.",
     )
     even_if_failed: bool = Field(False, description="Start it however those ended.")
+    notify: list[Notify] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Tell of its end: {webhook: URL}, {email: address} or {command: shell line},"
+        " each with on: [statuses] if not any.",
+    )
     terminal: Terminal | None = Field(None, description="Run it on a terminal, not on pipes.")
     wait_ms: Milliseconds = Field(0, description="Wait this long for its end.")
 
@@ -213,9 +248,7 @@ class CommandOptions(RunOptions):
 class ExecuteCommand(Request):
     """Run a command and wait for it."""
 
-    session_id: JobId | None = Field(
-        None, description="Type it into this session's shell: cwd and variables are kept."
-    )
+    session_id: JobId | None = Field(None, description="Type it into this session's shell.")
     command: Line = Field(description="A shell line; or, with args, one program (no shell).")
     args: list[Text] | None = Field(
         None, max_length=10_000, description="Passed literally, no shell."

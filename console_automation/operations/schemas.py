@@ -30,7 +30,7 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "CommandView": (
         "console_get_command_history",
-        {"type": "object", "description": "See console_get_command_history."},
+        {"type": "object"},
     ),
     "ScheduleView": (
         "console_get_schedule",
@@ -60,6 +60,7 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
             " retry ({maxAttempts, backoffMs, ...}), leftovers, ...",
         },
     ),
+    "Notify": ("", {"type": "object"}),
     "OutputOptions": (
         "console_get_job_output",
         {

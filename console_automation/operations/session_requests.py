@@ -146,16 +146,14 @@ class StopSession(Request):
     """Close a session."""
 
     session_id: SessionId
-    force: bool = Field(False, description="SIGKILL at once instead of hanging up first.")
+    force: bool = Field(False, description="SIGKILL at once.")
 
 
 class SessionCleanupOptions(Request):
     """Which sessions go."""
 
     older_than: Milliseconds = Field(0, description="ms since they were closed.")
-    inactive: Milliseconds | None = Field(
-        None, description="Also close open ones that printed nothing for this many ms."
-    )
+    inactive: Milliseconds | None = Field(None, description="ms without output.")
 
 
 class CleanupSessions(Request):

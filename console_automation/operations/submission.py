@@ -18,6 +18,7 @@ from console_automation.engine.commands import on_terminal, project_of, resolve
 from console_automation.engine.engine import Engine
 from console_automation.engine.output import OutputQuery
 from console_automation.operations import requests as ask
+from console_automation.operations.notifying import notified
 
 T = TypeVar("T")
 Progress = Callable[[float, float, str], Awaitable[None]]
@@ -91,6 +92,7 @@ def job_spec(
         retry=retry_policy(options.retry),
         depends_on=tuple(options.depends_on),
         even_if_failed=options.even_if_failed,
+        notify=notified(engine.settings, options.notify),
         idempotency_key=options.idempotency_key,
         fingerprint=_fingerprint(request, cwd) if options.idempotency_key else "",
         owner=call.principal.name,
@@ -112,8 +114,11 @@ def retry_policy(retry: ask.Retry | None) -> RetryPolicy:
 
 
 def _fingerprint(request: ask.ExecuteAsync | ask.ExecuteCommand, cwd: str) -> str:
-    """Return what makes two requests the same: all of them but how long the caller waits."""
-    asked = request.model_dump(mode="json", exclude={"options": {"wait_ms"}})
+    """Return what makes two requests the same: all of them but how long the caller waits.
+
+    What is left at its default is left out, so that an option of a later version changes nothing.
+    """
+    asked = request.model_dump(mode="json", exclude={"options": {"wait_ms"}}, exclude_defaults=True)
     text = json.dumps([asked, os.path.normpath(cwd)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

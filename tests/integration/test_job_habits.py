@@ -135,14 +135,15 @@ def test_a_reader_that_hangs_up_at_once_is_no_error(own: Path, tmp_path: Path) -
     assert (done.stdout, done.stderr) == (b"1\n", b"")
 
 
-def test_a_notification_asks_the_daemon_that_started_it(own: Path, tmp_path: Path) -> None:
-    configure(own, cli_environment="PATH HOME")
-    shell = Shell(own, tmp_path, HOME=str(tmp_path / "elsewhere"))
-    job_id = shell.run("--notify", "echo told $JOB_ID > told", "true")
-    until_now((tmp_path / "told").exists, "the notification")
+def test_a_notification_runs_where_its_job_ran_with_what_that_had(
+    own: Path, tmp_path: Path
+) -> None:
+    shell = Shell(own, tmp_path, ONLY_HERE="yes")
+    job_id = shell.run("--notify", "echo $ONLY_HERE $JOB_ID > told", "true")
+    told = tmp_path / "told"
+    until_now(lambda: told.exists() and told.read_text() == f"yes {job_id}\n", "the notification")
     (notice,) = shell.json("list", "--tag", f"notify={job_id}")["jobs"]
     assert shell.over(notice["id"])["attempt"] == 1
-    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_state_directory_that_cannot_be_used_is_said_plainly(tmp_path: Path) -> None:

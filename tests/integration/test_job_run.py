@@ -240,9 +240,22 @@ def test_the_line_of_a_notification_may_be_any_text(shell: Shell) -> None:
     ]
 
 
-def test_a_job_whose_record_is_gone_is_told_of_all_the_same(shell: Shell) -> None:
-    done = shell.job("notify", "job-gone", 'echo "$JOB_ID [$JOB_STATUS]"')
-    assert (done.returncode, done.stdout) == (0, "job-gone []\n")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("http://127.0.0.1/", "options.notify.1.webhook: 127.0.0.1 is not a public address"),
+        ("https://me:secret@example.org/", "must not hold a user or a password"),
+        ("mailto:me@example.org", "options.notify.1.email: no mail can be sent without"),
+        ("mailto:me", "must be one plain address"),
+    ],
+)
+def test_somebody_who_cannot_be_told_is_refused_before_there_is_a_job(
+    shell: Shell, given: str, said: str
+) -> None:
+    before = shell.json("list", "--all")["total"]
+    done = shell.job("run", "--notify", "true", "--notify", given, "true")
+    assert (done.returncode, done.stdout) == (2, "") and said in done.stderr
+    assert shell.json("list", "--all")["total"] == before
 
 
 def test_an_error_is_json_only_when_the_option_was_ours(shell: Shell) -> None:

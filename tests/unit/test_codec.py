@@ -24,6 +24,7 @@ from console_automation.core.job import (
     TerminalSize,
     Usage,
 )
+from console_automation.core.notify import ANY_END, Channel, Notify
 from console_automation.core.retry import RetryPolicy
 from tests.builders import command, exit_of, spec
 
@@ -63,6 +64,12 @@ RETRIES = st.builds(
     max_backoff=SECONDS,
     on=st.frozensets(st.sampled_from(Reason)),
 )
+NOTIFIES = st.builds(
+    Notify,
+    channel=st.sampled_from(Channel),
+    target=TEXTS,
+    on=st.frozensets(st.sampled_from(sorted(ANY_END))),
+)
 SPECS = st.builds(
     JobSpec,
     command=COMMANDS,
@@ -75,6 +82,7 @@ SPECS = st.builds(
     retry=RETRIES,
     depends_on=st.lists(TEXTS, max_size=3).map(tuple),
     even_if_failed=st.booleans(),
+    notify=st.lists(NOTIFIES, max_size=2).map(tuple),
     idempotency_key=MAYBE,
     fingerprint=TEXTS,
     retry_of=MAYBE,

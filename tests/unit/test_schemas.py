@@ -121,6 +121,7 @@ def test_every_argument_says_what_type_it_is(operation: Operation) -> None:
                     },
                     "dependsOn": ["job-1"],
                     "evenIfFailed": True,
+                    "notify": [{"email": "me@example.org", "on": ["failed"]}],
                     "terminal": {"cols": 80, "rows": 24},
                     "waitMs": 1,
                 },

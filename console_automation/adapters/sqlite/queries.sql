@@ -268,3 +268,34 @@ SELECT data FROM definition ORDER BY name
 -- delete_definition --
 -- Forget a job definition.
 DELETE FROM definition WHERE name = :name
+
+-- post_message --
+-- Add a message; one whose id is known is left as it is.
+INSERT INTO outbox (id, receiver, due_at, attempts, message)
+VALUES (:id, :receiver, :due_at, :attempts, :message)
+    ON CONFLICT (id) DO NOTHING
+
+-- postpone_message --
+-- Note a failed attempt, and when the next one is due.
+UPDATE outbox SET due_at = :due_at, attempts = :attempts WHERE id = :id
+
+-- remove_message --
+-- Forget a message.
+DELETE FROM outbox WHERE id = :id
+
+-- due_messages --
+-- Return the messages due at a time, at most so many to one receiver, longest due first.
+SELECT * FROM outbox
+ WHERE id IN (SELECT id
+                FROM (SELECT id, due_at,
+                             row_number() OVER (PARTITION BY receiver ORDER BY due_at, id) AS place
+                        FROM outbox
+                       WHERE due_at <= :at)
+               WHERE place <= :each
+               ORDER BY due_at, id
+               LIMIT :limit)
+ ORDER BY due_at, id
+
+-- next_message --
+-- Return when the next message is due that is not due yet.
+SELECT min(due_at) AS due_at FROM outbox WHERE due_at > :after

@@ -9,13 +9,22 @@ from pathlib import Path
 
 from console_automation.adapters.sqlite.database import Database, Statement, load_queries
 from console_automation.adapters.sqlite.definitions import SqliteDefinitions
+from console_automation.adapters.sqlite.outbox import SqliteOutbox
 from console_automation.adapters.sqlite.rows import dump, job_of, row_of, state_of
 from console_automation.adapters.sqlite.schedules import SqliteSchedules
 from console_automation.adapters.sqlite.sessions import SqliteSessions
 from console_automation.core.job import Job, Status
+from console_automation.core.messages import Message
 from console_automation.core.timing import Timings, summarize
 from console_automation.engine.schedule_store import ScheduleStore
-from console_automation.ports import AuditRecord, DefinitionStore, Entry, JobFilter, SessionStore
+from console_automation.ports import (
+    AuditRecord,
+    DefinitionStore,
+    Entry,
+    JobFilter,
+    Outbox,
+    SessionStore,
+)
 
 _SAMPLE = 1000
 _LAST = "\U0010ffff"  #: sorts behind every character that an id has
@@ -30,6 +39,8 @@ class SqliteStore:
         self.sessions: SessionStore = SqliteSessions(self._database, self._sql)
         self.schedules: ScheduleStore = SqliteSchedules(self._database, self._sql)
         self.definitions: DefinitionStore = SqliteDefinitions(self._database, self._sql)
+        self._outbox = SqliteOutbox(self._database, self._sql)
+        self.outbox: Outbox = self._outbox
         self._last_seq = 0
 
     def on_commit(self, told: Callable[[float], None]) -> None:
@@ -44,13 +55,24 @@ class SqliteStore:
         """Finish all writes and close the database."""
         await self._database.close()
 
-    def insert(self, job: Job, entries: Sequence[Entry]) -> Future[None]:
-        """Add a new job and its first journal entries."""
-        return self._database.write([(self._sql["insert_job"], row_of(job)), *self._lines(entries)])
+    def insert(
+        self, job: Job, entries: Sequence[Entry], messages: Sequence[Message] = ()
+    ) -> Future[None]:
+        """Add a new job, its first journal entries, and messages."""
+        new = (self._sql["insert_job"], row_of(job))
+        return self._database.write([new, *self._lines(entries), *self._outbox.posts(messages)])
 
-    def update(self, job: Job, entries: Sequence[Entry], *, urgent: bool = True) -> Future[None]:
-        """Replace a job's state and append to its journal."""
-        statements = [(self._sql["update_job"], state_of(job)), *self._lines(entries)]
+    def update(
+        self,
+        job: Job,
+        entries: Sequence[Entry],
+        messages: Sequence[Message] = (),
+        *,
+        urgent: bool = True,
+    ) -> Future[None]:
+        """Replace a job's state, append to its journal, and post messages."""
+        changed = (self._sql["update_job"], state_of(job))
+        statements = [changed, *self._lines(entries), *self._outbox.posts(messages)]
         if job.result is not None:
             values = {"job_id": job.id, "data": job.result}
             statements.append((self._sql["insert_result"], values))

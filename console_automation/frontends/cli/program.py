@@ -184,7 +184,6 @@ its exact exit code until it is cleaned up; the daemon starts by itself.
         "skills": "teach AI agents that have a shell to use job",
         "completions": "print what bash, zsh or fish needs to complete",
         "doctor": "check what the product needs of this machine",
-        "notify": "",
         "complete": "",
     },
     aliases={"ls": "list"},

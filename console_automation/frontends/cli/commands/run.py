@@ -19,8 +19,6 @@ import sys
 from console_automation.frontends.cli import arguments, following, outcome
 from console_automation.frontends.cli.outcome import Failure
 from console_automation.frontends.cli.streams import fitting
-from console_automation.frontends.client import Refused
-from console_automation.frontends.launch import DaemonUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,8 +66,12 @@ def configure(parser: "ArgumentParser") -> None:
     )
     add(
         "--notify",
+        type=_receiver,
+        action="append",
         metavar="LINE",
-        help="shell line to run at its end; it sees $JOB_ID, $JOB_STATUS",
+        default=[],
+        help="shell line to run at its end (sees $JOB_ID, $JOB_STATUS), URL to post to, or"
+        " mailto:ADDRESS; may be repeated",
     )
     following.configure(parser)
     arguments.take_json(parser)
@@ -97,16 +99,6 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     request = request_of(given, client)
     started = client.call("console_execute_async", request)
     job: dict[str, Any] = started["job"]
-    if given.notify is not None:
-        from console_automation.frontends.cli.commands import notify
-
-        try:
-            notify.submit(client, job, given.notify)
-        except (Refused, DaemonUnavailable) as error:
-            code, why = outcome.of_error(error)
-            raise Failure(
-                f"{job['id']} was started, but without its --notify: {why}", code
-            ) from None
     if streams.json and not (given.wait or given.follow):
         streams.result(started)
         return outcome.DONE
@@ -125,6 +117,7 @@ def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
         "tags": dict(given.tag),
         "dependsOn": [arguments.job_of(client, need)["id"] for need in given.after],
         "retry": None if given.retry is None else {"maxAttempts": given.retry},
+        "notify": given.notify,
         "keepStdin": given.stdin or None,
         "stdin": None if given.input is None else _content(given.input),
         "terminal": _terminal() if given.tty else None,
@@ -135,6 +128,15 @@ def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
         else given.key,
     }
     return {**arguments.command_of(given.command), "options": arguments.present(wanted)}
+
+
+def _receiver(text: str) -> dict[str, str]:
+    """Return who is told of the job's end."""
+    if text.startswith(("https://", "http://")):
+        return {"webhook": text}
+    if text.startswith("mailto:"):
+        return {"email": text.removeprefix("mailto:")}
+    return {"command": text}
 
 
 def _terminal() -> dict[str, int]:

@@ -24,23 +24,42 @@ if TYPE_CHECKING:
     from console_automation.frontends.client import Client
 
 
+#: Each command: what it does, and an example.
+_COMMANDS = {
+    "add": (
+        "make a token for a new principal, and print it",
+        "console-automation token add ci --role builder --scope deploy --expires 30d",
+    ),
+    "list": (
+        "show the principals, without their tokens",
+        "console-automation token list --json",
+    ),
+    "revoke": ("refuse a principal from now on", "console-automation token revoke ci"),
+}
+
+
 def configure(parser: "ArgumentParser") -> None:
     """Say what `console-automation token` takes."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    add = commands.add_parser("add", help="make a token for a new principal, and print it")
-    add.add_argument("name", metavar="NAME", help="of the principal; in the audit, and of its jobs")
-    add.add_argument("--role", action="append", default=[], help="may be repeated")
-    add.add_argument("--scope", action="append", default=[], help="may be repeated")
-    add.add_argument(
-        "--expires", type=arguments.duration, metavar="TIME", help="after 12h, 30d; default: never"
-    )
-    add.set_defaults(run=_add)
-    listing = commands.add_parser("list", help="show the principals, without their tokens")
-    arguments.take_json(listing)
-    listing.set_defaults(run=_list)
-    revoke = commands.add_parser("revoke", help="refuse a principal from now on")
-    revoke.add_argument("name", metavar="NAME")
-    revoke.set_defaults(run=_revoke)
+    of = {
+        name: commands.add_parser(
+            name,
+            help=about,
+            description=f"{about[0].upper()}{about[1:]}.",
+            epilog=f"examples:\n  {example}",
+        )
+        for name, (about, example) in _COMMANDS.items()
+    }
+    add = of["add"].add_argument
+    add("name", metavar="NAME", help="of the principal; it is in the audit")
+    add("--role", action="append", default=[], help="what they are; may be repeated")
+    add("--scope", action="append", default=[], help="what they may; may be repeated")
+    add("--expires", type=arguments.duration, metavar="TIME", help="after 12h, 30d; default: never")
+    of["add"].set_defaults(run=_add)
+    arguments.take_json(of["list"])
+    of["list"].set_defaults(run=_list)
+    of["revoke"].add_argument("name", metavar="NAME", help="of the principal")
+    of["revoke"].set_defaults(run=_revoke)
 
 
 def _tokens() -> "Tokens":
