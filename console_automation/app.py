@@ -40,18 +40,19 @@ from console_automation.engine.admission import Admission
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
-from console_automation.engine.engine import Engine
+from console_automation.engine.engine import Engine, EngineStore
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.notifications import Courier, Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.recordings import recording
 from console_automation.engine.retention import Retention
+from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 from console_automation.operations.definition_files import ProjectFiles
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
-from console_automation.ports import Emulator, RunHost, Store
+from console_automation.ports import Emulator, RunHost
 
 _OPEN = ("pending", "running")
 
@@ -66,6 +67,11 @@ def new_session_id() -> str:
     return f"session-{str(ULID()).lower()}"
 
 
+def new_schedule_id() -> str:
+    """Return a schedule id, made like that of a job."""
+    return f"schedule-{str(ULID()).lower()}"
+
+
 def new_screen(cols: int, rows: int) -> Emulator:
     """Return an empty screen. What draws it is imported when somebody looks for the first time."""
     from console_automation.adapters.screen import TerminalScreen
@@ -77,7 +83,7 @@ def build_engine(
     directory: StateDirectory,
     settings: Settings,
     *,
-    store: Store | None = None,
+    store: EngineStore | None = None,
     host: RunHost | None = None,
 ) -> Engine:
     """Put an engine together; `store` and `host` can be replaced, for tests that break them."""
@@ -121,6 +127,12 @@ def build_engine(
         screens=screens,
         processes=SystemProcesses(),
         retention=Retention(manager, consoles, screens),
+        schedules=Schedules(
+            jobs=manager,
+            definitions=definitions,
+            store=store.schedules,
+            new_id=new_schedule_id,
+        ),
         notifications=Notifications(manager, couriers(settings)),
     )
 

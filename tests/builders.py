@@ -7,7 +7,7 @@ from console_automation.adapters.guards import ProcessGuards
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.processes import SystemProcesses
 from console_automation.adapters.tokens import Tokens
-from console_automation.app import couriers, new_screen, new_session_id
+from console_automation.app import couriers, new_schedule_id, new_screen, new_session_id
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
@@ -16,6 +16,7 @@ from console_automation.engine.jobs import JobManager
 from console_automation.engine.notifications import Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
+from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 
 
@@ -82,20 +83,14 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
     )
     manager.owners.add("session", consoles)
     screens = Screens(log, new_screen)
+    definitions = definitions_of(manager, runs)
     return Engine(
         settings=manager.settings,
         jobs=manager,
         output=OutputReader(
             get=manager.ledger.get, changes=manager.changes, host=manager.host, log=log
         ),
-        definitions=Definitions(
-            settings=manager.settings,
-            store=manager.ledger.store,
-            clock=manager.clock,
-            read_project=lambda project: {},
-            principals=Tokens(runs),
-            guards=ProcessGuards(),
-        ),
+        definitions=definitions,
         consoles=consoles,
         session_output=OutputReader(
             get=consoles.get, changes=consoles.changes, host=manager.host, log=log
@@ -104,4 +99,22 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
         processes=SystemProcesses(),
         retention=Retention(manager, consoles, screens),
         notifications=Notifications(manager, couriers(manager.settings)),
+        schedules=Schedules(
+            jobs=manager,
+            definitions=definitions,
+            store=manager.ledger.store.schedules,
+            new_id=new_schedule_id,
+        ),
+    )
+
+
+def definitions_of(manager: JobManager, home: Path) -> Definitions:
+    """The registry of job definitions beside a JobManager; no project has a file of its own."""
+    return Definitions(
+        settings=manager.settings,
+        store=manager.ledger.store,
+        clock=manager.clock,
+        read_project=lambda project: {},
+        principals=Tokens(home),
+        guards=ProcessGuards(),
     )

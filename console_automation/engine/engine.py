@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from console_automation.config import OnShutdown, Settings
 from console_automation.core.job import Job
@@ -12,8 +13,16 @@ from console_automation.engine.jobs import JobManager
 from console_automation.engine.notifications import Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
+from console_automation.engine.schedule_store import ScheduleStore
+from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
-from console_automation.ports import ProcessTable
+from console_automation.ports import ProcessTable, Store
+
+
+class EngineStore(Store, Protocol):
+    """A Store with the sub-stores of the engine's other parts."""
+
+    schedules: ScheduleStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +38,7 @@ class Engine:
     screens: Screens
     processes: ProcessTable
     retention: Retention
+    schedules: Schedules
     notifications: Notifications
 
     async def open(self) -> None:
@@ -38,7 +48,9 @@ class Engine:
             await self.definitions.open()
             await self.jobs.open()
             await self.consoles.open()
+            await self.schedules.open()
         except BaseException:
+            await self.schedules.close()
             await self.consoles.close()
             await self.jobs.close()
             await self.jobs.ledger.store.close()
@@ -49,6 +61,7 @@ class Engine:
     async def close(self) -> None:
         """Do with live runs what the settings say, then let go of everything."""
         self.retention.close()
+        await self.schedules.close()
         if self.settings.on_shutdown is OnShutdown.DRAIN:
             await self.jobs.drain(timeout=self.settings.drain_timeout_ms / 1000)
         elif self.settings.on_shutdown is OnShutdown.STOP:

@@ -17,6 +17,7 @@ from console_automation.operations.checking import checked, unknown
 from console_automation.operations.definition_table import DEFINITION_OPERATIONS
 from console_automation.operations.job_table import JOB_OPERATIONS
 from console_automation.operations.operation import Answer, Operation
+from console_automation.operations.schedule_table import SCHEDULE_OPERATIONS
 from console_automation.operations.session_table import SESSION_OPERATIONS
 from console_automation.operations.submission import Call
 from console_automation.ports import AuditRecord
@@ -28,7 +29,13 @@ _GIVEN_UP = "given up"  # by the client; what it asked for may have happened
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    each.name: each for each in (*JOB_OPERATIONS, *SESSION_OPERATIONS, *DEFINITION_OPERATIONS)
+    each.name: each
+    for each in (
+        *JOB_OPERATIONS,
+        *SESSION_OPERATIONS,
+        *DEFINITION_OPERATIONS,
+        *SCHEDULE_OPERATIONS,
+    )
 }
 
 
@@ -100,7 +107,9 @@ def _record(
 ) -> None:
     """Put a request that wanted to change something on record, with its outcome."""
     asked = arguments if isinstance(arguments, dict) else {}
-    about = (each.get(name) for name in ("jobId", "sessionId") for each in (view, asked))
+    about = (
+        each.get(name) for name in ("jobId", "sessionId", "scheduleId") for each in (view, asked)
+    )
     subject = next(filter(None, about), None)
     command = asked.get("command")
     record = AuditRecord(

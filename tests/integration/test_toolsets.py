@@ -15,6 +15,7 @@ from tests.integration.servers import PROGRAM, configure, environment
 from tests.waiting import PATIENCE
 
 JOBS = {each.name for each in OPERATIONS.values() if each.toolset == "jobs"}
+SCHEDULES = {each.name for each in OPERATIONS.values() if each.toolset == "schedules"}
 SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessions"}
 DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "definitions"}
 
@@ -24,6 +25,7 @@ DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "def
         ("jobs", JOBS, {"job"}),
         ("sessions", SESSIONS | {"console_execute_command"}, {"session"}),
         (" sessions  jobs", JOBS | SESSIONS, {"job", "session"}),
+        ("schedules", SCHEDULES, set()),
         ("definitions", DEFINITIONS | {"console_get_job_status"}, set()),
     ],
     ids=lambda param: param[0].strip(),
@@ -60,6 +62,7 @@ async def test_a_client_sees_and_can_call_what_is_switched_on_and_nothing_else(
         told = client.instructions or ""
         assert ("console_execute_async" in told) is ("job" in schemes)
         assert ("console_create_session" in told) is ("session" in schemes)
+        assert ("console_create_schedule" in told) is (names == SCHEDULES)
 
 
 def test_a_toolset_that_does_not_exist_is_refused_at_the_start(home: Path) -> None:
@@ -73,5 +76,5 @@ def test_a_toolset_that_does_not_exist_is_refused_at_the_start(home: Path) -> No
         check=False,
     )
     assert done.returncode == 4 and "Traceback" not in done.stderr
-    for word in ("toolsets", "'jobs clusters'", "jobs, sessions"):
+    for word in ("toolsets", "'jobs clusters'", "jobs, sessions, definitions, schedules"):
         assert word in done.stderr

@@ -11,10 +11,12 @@ from console_automation.adapters.sqlite.database import Database, Statement, loa
 from console_automation.adapters.sqlite.definitions import SqliteDefinitions
 from console_automation.adapters.sqlite.outbox import SqliteOutbox
 from console_automation.adapters.sqlite.rows import dump, job_of, row_of, state_of
+from console_automation.adapters.sqlite.schedules import SqliteSchedules
 from console_automation.adapters.sqlite.sessions import SqliteSessions
 from console_automation.core.job import Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.timing import Timings, summarize
+from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.ports import (
     AuditRecord,
     DefinitionStore,
@@ -35,6 +37,7 @@ class SqliteStore:
         self._database = Database(home / "jobs.db", home / "instance")
         self._sql = load_queries()
         self.sessions: SessionStore = SqliteSessions(self._database, self._sql)
+        self.schedules: ScheduleStore = SqliteSchedules(self._database, self._sql)
         self.definitions: DefinitionStore = SqliteDefinitions(self._database, self._sql)
         self._outbox = SqliteOutbox(self._database, self._sql)
         self.outbox: Outbox = self._outbox

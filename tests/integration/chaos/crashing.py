@@ -25,6 +25,7 @@ from console_automation.ports import Entry, RunObserver
 from tests.integration.daemons import serve_as_installed
 
 STORE = ("insert", "update", "delete")
+SCHEDULES = ("save",)
 HOST = ("start", "adopt", "stop", "confirm", "discard")
 OBSERVER = ("run_started", "run_exited", "run_found", "run_refused")
 
@@ -84,6 +85,14 @@ class Stand:
         return carry_out
 
 
+class DangerousStore(Stand):
+    """A store whose schedules are dangerous as well."""
+
+    def __init__(self, store: SqliteStore, fuse: Fuse) -> None:
+        super().__init__(store, STORE, fuse)
+        self.schedules = Stand(store.schedules, SCHEDULES, fuse)
+
+
 class DangerousHost(Stand):
     """A host whose reports are dangerous as well."""
 
@@ -111,7 +120,7 @@ def serve_and_die(point: str | None, passed: Path, home: Path) -> int:
         return app.build_engine(
             directory,
             settings,
-            store=Stand(store, STORE, fuse),  # type: ignore[arg-type]
+            store=DangerousStore(store, fuse),  # type: ignore[arg-type]
             host=DangerousHost(host, HOST, fuse),  # type: ignore[arg-type]
         )
 
