@@ -46,6 +46,7 @@ from console_automation.engine.notifications import Courier, Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.recordings import recording
 from console_automation.engine.retention import Retention
+from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 from console_automation.engine.workflows import Workflows
 from console_automation.operations.definition_files import ProjectFiles
@@ -70,6 +71,11 @@ def new_session_id() -> str:
 def new_workflow_run_id() -> str:
     """Return the id of a workflow run, made like that of a job."""
     return f"workflow-{str(ULID()).lower()}"
+
+
+def new_schedule_id() -> str:
+    """Return a schedule id, made like that of a job."""
+    return f"schedule-{str(ULID()).lower()}"
 
 
 def new_screen(cols: int, rows: int) -> Emulator:
@@ -132,6 +138,12 @@ def build_engine(
             definitions=definitions,
             store=store.workflows,
             new_id=new_workflow_run_id,
+        ),
+        schedules=Schedules(
+            jobs=manager,
+            definitions=definitions,
+            store=store.schedules,
+            new_id=new_schedule_id,
         ),
         notifications=Notifications(manager, couriers(settings)),
     )

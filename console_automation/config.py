@@ -128,11 +128,20 @@ class Settings:
     session_ready_ms: int = _knob(
         10_000, "How long opening a session waits for the first prompt.", low=0, high=_DAY
     )
+    max_schedules: int = _knob(
+        20_000, "Schedules there may be; more are refused.", low=0, high=1_000_000
+    )
+    schedule_history: int = _knob(
+        100,
+        "Executions that a schedule remembers, and versions.",
+        low=1,
+        high=10_000,
+    )
     toolsets: str = _knob(
         "jobs sessions",
         "Sets of tools that MCP clients see, separated by spaces: jobs, sessions, definitions,"
-        " workflows.",
-        words=("jobs", "sessions", "definitions", "workflows"),
+        " workflows, schedules.",
+        words=("jobs", "sessions", "definitions", "workflows", "schedules"),
     )
     retain_jobs_ms: int = _knob(
         _DAY, "How long finished jobs and closed sessions are kept.", low=0, high=3650 * _DAY

@@ -8,6 +8,7 @@
     ├── JobNotFound                   JOB_NOT_FOUND
     ├── WorkflowNotFound              WORKFLOW_NOT_FOUND  or a run of one
     ├── SessionNotFound               SESSION_NOT_FOUND
+    ├── ScheduleNotFound              SCHEDULE_NOT_FOUND
     ├── DefinitionNotFound            DEFINITION_NOT_FOUND
     ├── SessionClosed                 SESSION_CLOSED
     ├── AccessDenied                  POLICY_DENIED       asked by somebody who may not
@@ -84,6 +85,18 @@ class SessionNotFound(ConsoleAutomationError):
         super().__init__(
             f"There is no session {session_id!r}. Call console_list_sessions to see those there are.",
             sessionId=session_id,
+        )
+
+
+class ScheduleNotFound(ConsoleAutomationError):
+    """There is no such schedule."""
+
+    code = "SCHEDULE_NOT_FOUND"
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"There is no schedule {reference!r}. Call console_list_schedules to see those there are.",
+            scheduleId=reference,
         )
 
 
@@ -182,6 +195,7 @@ _BY_CODE: tuple[type[ConsoleAutomationError], ...] = (
     WorkingDirectoryNotFound,
     JobNotFound,
     SessionNotFound,
+    ScheduleNotFound,
     DefinitionNotFound,
     SessionClosed,
     WorkflowNotFound,

@@ -152,6 +152,33 @@ SESSION = (
 )
 
 
+#: The same with a schedule, whose command is run now and not in the night.
+SCHEDULE = (
+    Step(
+        "console_create_schedule",
+        {
+            "name": "nightly",
+            "command": "echo 42 orders",
+            "trigger": {"cron": "30 2 * * *", "timezone": "Europe/Berlin"},
+            "options": {"timeout": 600_000, "retry": {"maxAttempts": 3}},
+            "metadata": {"recipients": ["team"]},
+        },
+    ),
+    Step("console_trigger_schedule", {"scheduleId": "nightly"}, "report"),
+    Step(
+        "console_get_schedule",
+        {"scheduleId": "nightly"},
+        until=lambda v: v["history"][0].get("status") == "completed",
+    ),
+    Step(
+        "console_update_schedule",
+        {"scheduleId": "nightly", "trigger": {"everyMs": 3_600_000}, "metadata": {"dry": True}},
+    ),
+    Step("console_list_schedules", {}),
+    Step("console_delete_schedule", {"scheduleId": "nightly"}),
+)
+
+
 async def play() -> list[dict[str, Any]]:
     """Play the story on a state directory of its own and return what was called and answered."""
     calm = Settings(max_load_per_cpu=0, max_memory_percent=0)
@@ -163,7 +190,7 @@ async def play() -> list[dict[str, Any]]:
 async def _play(app: App) -> list[dict[str, Any]]:
     played: list[dict[str, Any]] = []
     started: dict[str, str] = {}
-    for step in (*JOBS, *DEFINITIONS, *WORKFLOWS, *SESSION):
+    for step in (*JOBS, *DEFINITIONS, *WORKFLOWS, *SESSION, *SCHEDULE):
         arguments = _filled(step.arguments, started)
         of_session = OPERATIONS[step.tool].toolset == "sessions" or "sessionId" in arguments
         if "command" in arguments and OPERATIONS[step.tool].toolset == "jobs" and not of_session:
@@ -233,9 +260,10 @@ _PASSING = (
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? m?s\b"), "<duration>"),
     (re.compile(r"\bsince=\d+"), "<since>"),
+    (re.compile(r"^python:\d+$"), "<client>"),
     (re.compile(r"^\d+ chunks?(?=; all so far, it is open)"), "<chunks>"),
 )
-_IDS = re.compile(r"\b(job|session|workflow)-\w{26}\b|\b[0-9a-f]{16}\b")
+_IDS = re.compile(r"\b(job|session|schedule|workflow)-\w{26}\b|\b[0-9a-f]{16}\b")
 
 
 def settled(played: Any) -> Any:

@@ -29,10 +29,16 @@ from console_automation.adapters.prometheus import Metrics
 from console_automation.adapters.state_directory import StateDirectory
 from console_automation.app import build_engine
 from console_automation.config import PREFIX, Settings
-from console_automation.core import job, keys, session, workflow_run
+from console_automation.core import job, keys, schedule, session, workflow_run
 from console_automation.core.job import STATUS_OF, TERMINAL, Phase
 from console_automation.core.lifecycle import TRANSITIONS
-from console_automation.operations import definition_views, session_views, views, workflow_views
+from console_automation.operations import (
+    definition_views,
+    schedule_views,
+    session_views,
+    views,
+    workflow_views,
+)
 from console_automation.operations.table import OPERATIONS, Operation
 from docs import commands, examples
 
@@ -143,9 +149,8 @@ def _type(node: Schema, definitions: Schema) -> str:
     if node["type"] == "array":
         return "list of " + _type(_plain(node["items"], definitions), definitions)
     if node["type"] == "object":
-        of = node.get("additionalProperties")
-        is_of_strings = isinstance(of, dict) and of.get("type") == "string"
-        return "object of strings" if is_of_strings else "object"
+        of_strings = node.get("additionalProperties") == {"type": "string"}
+        return "object of strings" if of_strings else "object"
     return str(node["type"])
 
 
@@ -346,13 +351,18 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "job-tool-index": partial(tool_index, "jobs"),
     "session-tool-index": partial(tool_index, "sessions"),
     "workflow-tool-index": partial(tool_index, "workflows"),
-    "definition-tool-index": partial(tool_index, "definitions"),
+    "workflow-tools": partial(tools, "workflows"),
+    "schedule-tool-index": partial(tool_index, "schedules"),
     "job-tools": partial(tools, "jobs"),
     "session-tools": partial(tools, "sessions"),
-    "workflow-tools": partial(tools, "workflows"),
-    "definition-tools": partial(tools, "definitions"),
+    "schedule-tools": partial(tools, "schedules"),
     "job-results": partial(results, views),
     "session-results": partial(results, session_views),
+    "schedule-results": partial(results, schedule_views),
+    "missed": partial(members, "missed", schedule.Missed),
+    "overlap": partial(members, "overlap", schedule.Overlap),
+    "definition-tool-index": partial(tool_index, "definitions"),
+    "definition-tools": partial(tools, "definitions"),
     "definition-results": partial(results, definition_views),
     "workflow-results": partial(results, workflow_views),
     "step-statuses": partial(members, "status", workflow_run.StepStatus),

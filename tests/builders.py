@@ -7,7 +7,13 @@ from console_automation.adapters.guards import ProcessGuards
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.processes import SystemProcesses
 from console_automation.adapters.tokens import Tokens
-from console_automation.app import couriers, new_screen, new_session_id, new_workflow_run_id
+from console_automation.app import (
+    couriers,
+    new_schedule_id,
+    new_screen,
+    new_session_id,
+    new_workflow_run_id,
+)
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
@@ -16,6 +22,7 @@ from console_automation.engine.jobs import JobManager
 from console_automation.engine.notifications import Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
+from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 from console_automation.engine.workflows import Workflows
 
@@ -84,14 +91,7 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
     manager.owners.add("session", consoles)
     screens = Screens(log, new_screen)
     store: Any = manager.ledger.store
-    definitions = Definitions(
-        settings=manager.settings,
-        store=store,
-        clock=manager.clock,
-        read_project=lambda project: {},
-        principals=Tokens(runs),
-        guards=ProcessGuards(),
-    )
+    definitions = definitions_of(manager, runs)
     return Engine(
         settings=manager.settings,
         jobs=manager,
@@ -113,4 +113,22 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
             new_id=new_workflow_run_id,
         ),
         notifications=Notifications(manager, couriers(manager.settings)),
+        schedules=Schedules(
+            jobs=manager,
+            definitions=definitions,
+            store=manager.ledger.store.schedules,
+            new_id=new_schedule_id,
+        ),
+    )
+
+
+def definitions_of(manager: JobManager, home: Path) -> Definitions:
+    """The registry of job definitions beside a JobManager; no project has a file of its own."""
+    return Definitions(
+        settings=manager.settings,
+        store=manager.ledger.store,
+        clock=manager.clock,
+        read_project=lambda project: {},
+        principals=Tokens(home),
+        guards=ProcessGuards(),
     )

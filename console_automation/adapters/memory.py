@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from console_automation.adapters.memory_schedules import MemorySchedules
 from console_automation.adapters.memory_workflows import MemoryWorkflows
 from console_automation.core.definition import JobDefinition
 from console_automation.core.job import Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.session import CommandStatus, Session, SessionCommand
 from console_automation.core.timing import Timings, summarize
+from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.errors import Unavailable
 from console_automation.ports import (
@@ -36,6 +38,9 @@ class MemoryStore:
         self._results: dict[str, str] = {}
         self._is_open = False
         self.sessions: SessionStore = MemorySessions(self._done)
+        self.schedules: ScheduleStore = MemorySchedules(
+            self._done, lambda why: failing(Unavailable(why))
+        )
         self.definitions: DefinitionStore = MemoryDefinitions(self._done)
         self.workflows: WorkflowStore = MemoryWorkflows(
             self._done, lambda why: failing(Unavailable(why)), lambda: list(self._jobs.values())

@@ -16,7 +16,8 @@ from console_automation.errors import (
 
 #: What only the run that it was given to may have.
 _OF_A_RUN = frozenset(
-    f"CONSOLE_AUTOMATION_{name}" for name in ("RUN", "REPORT", "ENV", "ZDOTDIR", "LOGIN", "RC")
+    f"CONSOLE_AUTOMATION_{name}"
+    for name in ("RUN", "REPORT", "ENV", "ZDOTDIR", "LOGIN", "RC", "SCHEDULE", "METADATA")
 )
 #: A command made of these alone is the name of a program; anything else is for a shell to read.
 _PROGRAM = re.compile(r"[A-Za-z0-9_@%+:,./-]+")

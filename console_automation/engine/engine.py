@@ -13,6 +13,8 @@ from console_automation.engine.jobs import JobManager
 from console_automation.engine.notifications import Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
+from console_automation.engine.schedule_store import ScheduleStore
+from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.engine.workflows import Workflows
@@ -23,6 +25,7 @@ class EngineStore(Store, Protocol):
     """A Store with the sub-stores of the engine's other parts."""
 
     workflows: WorkflowStore
+    schedules: ScheduleStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Engine:
     processes: ProcessTable
     retention: Retention
     workflows: Workflows
+    schedules: Schedules
     notifications: Notifications
 
     async def open(self) -> None:
@@ -49,7 +53,9 @@ class Engine:
             await self.jobs.open()
             await self.consoles.open()
             await self.workflows.open()
+            await self.schedules.open()
         except BaseException:
+            await self.schedules.close()
             await self.workflows.close()
             await self.consoles.close()
             await self.jobs.close()
@@ -62,6 +68,7 @@ class Engine:
         """Do with live runs what the settings say, then let go of everything."""
         self.retention.close()
         await self.workflows.close()
+        await self.schedules.close()
         if self.settings.on_shutdown is OnShutdown.DRAIN:
             await self.jobs.drain(timeout=self.settings.drain_timeout_ms / 1000)
         elif self.settings.on_shutdown is OnShutdown.STOP:

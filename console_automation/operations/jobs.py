@@ -4,7 +4,14 @@ import os
 import signal
 import time
 
-from console_automation.core.job import Job, Leftovers, OnOutputLimit, Status, TerminalSize
+from console_automation.core.job import (
+    Job,
+    JobSpec,
+    Leftovers,
+    OnOutputLimit,
+    Status,
+    TerminalSize,
+)
 from console_automation.core.output import text_of
 from console_automation.core.text import counted, human_bytes, human_seconds, sanitize
 from console_automation.engine.commands import project_of
@@ -26,10 +33,28 @@ async def execute_async(
     """Submit a job, and wait for its end when that is wanted."""
     options = request.options
     call = await in_scope(engine, call, options.session_id)
+    job = await engine.jobs.submit(background_spec(engine, call, request))
+    if options.wait_ms:
+        job = await ended(engine, call, job, options.wait_ms / 1000)
+    result: view.ExecuteResult = {
+        "success": True,
+        "jobId": job.id,
+        "status": job.status,
+        "job": job_view(engine, job),
+    }
+    if options.wait_ms and job.is_terminal:
+        page = await engine.output.read(job.id, newest(engine.settings))
+        result["output"] = view.chunk_views(page.page.chunks, raw=False)
+    return result
+
+
+def background_spec(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:
+    """Return the spec of a background job. Raises what `job_spec` raises."""
+    options = request.options
     timeout = options.timeout
     if timeout is None:
         timeout = engine.settings.job_timeout_ms
-    spec = job_spec(
+    return job_spec(
         engine,
         call,
         request,
@@ -43,19 +68,6 @@ async def execute_async(
         leftovers=Leftovers(options.leftovers),
         terminal=_terminal(options),
     )
-    job = await engine.jobs.submit(spec)
-    if options.wait_ms:
-        job = await ended(engine, call, job, options.wait_ms / 1000)
-    result: view.ExecuteResult = {
-        "success": True,
-        "jobId": job.id,
-        "status": job.status,
-        "job": job_view(engine, job),
-    }
-    if options.wait_ms and job.is_terminal:
-        page = await engine.output.read(job.id, newest(engine.settings))
-        result["output"] = view.chunk_views(page.page.chunks, raw=False)
-    return result
 
 
 def _terminal(options: ask.ExecuteOptions) -> TerminalSize | None:

@@ -175,11 +175,9 @@ class Terminal(Request):
     rows: Rows = 32
 
 
-class ExecuteOptions(RunOptions):
-    """Options of a background job."""
+class JobOptions(RunOptions):
+    """Options of whatever becomes a job."""
 
-    name: Name | None = None
-    session_id: Name | None = Field(None, description="Groups jobs; each group has its own cap.")
     timeout: Milliseconds | None = Field(
         None, description="ms until the job is ended. Default 300000; 0: never."
     )
@@ -188,11 +186,7 @@ class ExecuteOptions(RunOptions):
     )
     priority: int = Field(5, ge=1, le=10, description="1 to 10; higher runs first.")
     tags: Pairs = Field(default_factory=dict)
-    keep_stdin: bool = Field(False, description="Keep stdin open for console_send_job_input.")
     merge_stderr: bool = False
-    idempotency_key: Name | None = Field(
-        None, description="The same key and request again return the first job."
-    )
     output_limit_bytes: int | None = Field(
         None, ge=65_536, le=1 << 40, description="Output kept on disk."
     )
@@ -201,6 +195,17 @@ class ExecuteOptions(RunOptions):
         "end", description="What becomes of processes that outlive the command."
     )
     retry: Retry | None = None
+
+
+class ExecuteOptions(JobOptions):
+    """Options of a background job."""
+
+    name: Name | None = None
+    session_id: Name | None = Field(None, description="Groups jobs; each group has its own cap.")
+    keep_stdin: bool = Field(False, description="Keep stdin open for console_send_job_input.")
+    idempotency_key: Name | None = Field(
+        None, description="The same key and request again return the first job."
+    )
     depends_on: list[JobId] = Field(
         default_factory=list,
         max_length=100,

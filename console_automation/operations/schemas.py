@@ -32,13 +32,18 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
         "console_get_command_history",
         {"type": "object"},
     ),
+    "ScheduleView": (
+        "console_get_schedule",
+        {"type": "object", "description": "See console_get_schedule."},
+    ),
+    "VersionView": ("", {"type": "object"}),
     "MetricsView": ("", {"type": "object"}),
     "Cursor": ("", {"type": "object", "description": "row, column (from 0), visible"}),
     "WorkflowView": (
         "console_list_workflows",
         {"type": "object", "description": "See console_list_workflows."},
     ),
-    "TriggerView": ("", {"type": "object"}),
+    "WorkflowTriggerView": ("", {"type": "object"}),
     "RunView": (
         "console_get_workflow_status",
         {"type": "object", "description": "See console_get_workflow_status."},
@@ -48,12 +53,24 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "object", "description": "See console_get_workflow_status."},
     ),
     # in requests
-    "StepRetry": (
+    "Trigger": (
+        "console_create_schedule",
+        {"type": "object", "description": "As for console_create_schedule."},
+    ),
+    "Retry": (
+        "console_execute_async",
+        {
+            "type": "object",
+            "description": "As for console_execute_async: maxAttempts, backoffMs, ...",
+        },
+    ),
+    "JobOptions": (
         "",
         {
             "type": "object",
-            "description": "Instead of the definition's: maxAttempts, backoffMs, backoffMultiplier,"
-            " maxBackoffMs, jitter, on.",
+            "description": "Of each job, as for console_execute_async: workingDirectory, environment,"
+            " shell, stdin, timeout (ms; default 300000, 0: never), idleTimeout, priority, tags,"
+            " retry ({maxAttempts, backoffMs, ...}), leftovers, ...",
         },
     ),
     "Notify": ("", {"type": "object"}),
@@ -104,8 +121,8 @@ def _finish(schema: dict[str, Any], *, nulls: bool) -> dict[str, Any]:
     definitions = schema.pop("$defs", {})
     if not nulls:
         for name, definition in definitions.items():
-            if name not in _BRIEF:
-                definition.pop("description", None)
+            if name not in _BRIEF or definition != _BRIEF[name][1]:
+                definition.pop("description", None)  # a docstring
             definition.pop("additionalProperties", None)  # refused all the same
             for option in _SAID_BEFORE.get(name, ()):
                 definition["properties"][option].pop("description", None)

@@ -17,6 +17,7 @@ from console_automation.operations.checking import checked, unknown
 from console_automation.operations.definition_table import DEFINITION_OPERATIONS
 from console_automation.operations.job_table import JOB_OPERATIONS
 from console_automation.operations.operation import Answer, Operation
+from console_automation.operations.schedule_table import SCHEDULE_OPERATIONS
 from console_automation.operations.session_table import SESSION_OPERATIONS
 from console_automation.operations.submission import Call
 from console_automation.operations.workflow_table import WORKFLOW_OPERATIONS
@@ -35,6 +36,7 @@ OPERATIONS: Mapping[str, Operation] = {
         *SESSION_OPERATIONS,
         *DEFINITION_OPERATIONS,
         *WORKFLOW_OPERATIONS,
+        *SCHEDULE_OPERATIONS,
     )
 }
 
@@ -108,6 +110,9 @@ def _record(
     """Put a request that wanted to change something on record, with its outcome."""
     asked = arguments if isinstance(arguments, dict) else {}
     about = (each.get(name) for name in ("jobId", "sessionId", "runId") for each in (view, asked))
+    about = (
+        each.get(name) for name in ("jobId", "sessionId", "scheduleId") for each in (view, asked)
+    )
     subject = next(filter(None, about), None)
     command = asked.get("command")
     record = AuditRecord(

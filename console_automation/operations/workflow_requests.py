@@ -39,10 +39,6 @@ RunId = Annotated[_Short, AfterValidator(plain_text)]
 Secret = Annotated[str, Field(min_length=16, max_length=1_000), AfterValidator(plain_text)]
 
 
-class StepRetry(Retry):
-    """When and how to repeat a failed attempt of a step."""
-
-
 class Step(Request):
     """A step of a workflow."""
 
@@ -59,10 +55,12 @@ class Step(Request):
     )
     continue_on_error: bool = Field(False, description="If it fails, dependents run all the same.")
     timeout: Milliseconds | None = Field(None, description="Instead of the definition's.")
-    retry: StepRetry | None = None
+    retry: Retry | None = Field(
+        None, description="Instead of the definition's; as for console_execute_async."
+    )
 
 
-class Trigger(Request):
+class WorkflowTrigger(Request):
     """What starts a workflow by itself."""
 
     type: Literal["webhook", "completion"]
@@ -77,7 +75,7 @@ class Trigger(Request):
     )
 
     @model_validator(mode="after")
-    def _is_whole(self) -> "Trigger":
+    def _is_whole(self) -> "WorkflowTrigger":
         if self.type == "webhook" and (self.path is None or self.secret is None):
             raise ValueError("a webhook needs path and secret")
         if self.type == "completion" and self.job is None and self.job_name is None:
@@ -96,7 +94,7 @@ class RegisterWorkflow(Request):
         None, ge=1, le=100_000, description="Steps of a run that go on at once."
     )
     timeout: Milliseconds = Field(600_000, gt=0, description="Of a run; its steps end with it.")
-    triggers: list[Trigger] = Field(default_factory=list, max_length=20)
+    triggers: list[WorkflowTrigger] = Field(default_factory=list, max_length=20)
 
 
 class ExecuteWorkflow(Request):

@@ -28,7 +28,7 @@ _RANK = {
 }
 
 
-class TriggerView(TypedDict):
+class WorkflowTriggerView(TypedDict):
     """What starts a workflow by itself. The secret of a webhook is not shown."""
 
     type: str
@@ -48,7 +48,7 @@ class WorkflowView(TypedDict):
     inputSchema: NotRequired[dict[str, Any]]
     maxConcurrency: NotRequired[int]
     timeout: int
-    triggers: list[TriggerView]
+    triggers: list[WorkflowTriggerView]
     registeredAt: str
 
 
@@ -144,8 +144,8 @@ def workflow_view(registration: Registration) -> WorkflowView:
     return view
 
 
-def _trigger_view(trigger: Trigger) -> TriggerView:
-    view: TriggerView = {"type": trigger.kind.value}
+def _trigger_view(trigger: Trigger) -> WorkflowTriggerView:
+    view: WorkflowTriggerView = {"type": trigger.kind.value}
     if trigger.path is not None:
         view["path"] = trigger.path
     if trigger.definition is not None:

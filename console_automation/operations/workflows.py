@@ -40,7 +40,7 @@ def _step_of(step: ask.Step) -> Step:
     )
 
 
-def _trigger_of(trigger: ask.Trigger) -> Trigger:
+def _trigger_of(trigger: ask.WorkflowTrigger) -> Trigger:
     return Trigger(
         kind=TriggerKind(trigger.type),
         path=trigger.path,

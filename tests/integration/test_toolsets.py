@@ -16,6 +16,7 @@ from tests.waiting import PATIENCE
 
 JOBS = {each.name for each in OPERATIONS.values() if each.toolset == "jobs"}
 WORKFLOWS = {each.name for each in OPERATIONS.values() if each.toolset == "workflows"}
+SCHEDULES = {each.name for each in OPERATIONS.values() if each.toolset == "schedules"}
 SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessions"}
 DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "definitions"}
 
@@ -26,6 +27,7 @@ DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "def
         ("sessions", SESSIONS | {"console_execute_command"}, {"session"}),
         ("workflows", WORKFLOWS, set()),
         (" sessions  jobs", JOBS | SESSIONS, {"job", "session"}),
+        ("schedules", SCHEDULES, set()),
         ("definitions", DEFINITIONS | {"console_get_job_status"}, set()),
     ],
     ids=lambda param: param[0].strip(),
@@ -62,6 +64,7 @@ async def test_a_client_sees_and_can_call_what_is_switched_on_and_nothing_else(
         told = client.instructions or ""
         assert ("console_execute_async" in told) is ("job" in schemes)
         assert ("console_create_session" in told) is ("session" in schemes)
+        assert ("console_create_schedule" in told) is (names == SCHEDULES)
 
 
 def test_a_toolset_that_does_not_exist_is_refused_at_the_start(home: Path) -> None:
@@ -75,5 +78,5 @@ def test_a_toolset_that_does_not_exist_is_refused_at_the_start(home: Path) -> No
         check=False,
     )
     assert done.returncode == 4 and "Traceback" not in done.stderr
-    for word in ("toolsets", "'jobs clusters'", "jobs, sessions"):
+    for word in ("toolsets", "'jobs clusters'", "jobs, sessions, definitions, schedules"):
         assert word in done.stderr

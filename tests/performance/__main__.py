@@ -21,6 +21,7 @@ from tests.performance import (
     queue_depth,
     reading,
     recovery,
+    schedules,
     submission,
     terminals,
     workflows,
@@ -40,7 +41,8 @@ BUDGETS: Mapping[str, Callable[[], list[Row]]] = {
     "B10": command_line.whole_processes,
     "B11": recovery.thousand_live_shims,
     "B12": terminals.keystrokes_and_crowd,
-    "B14": workflows.thousand_steps,
+    "B14": schedules.ten_thousand,
+    "B15": workflows.thousand_steps,
 }
 
 

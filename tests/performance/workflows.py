@@ -1,4 +1,4 @@
-"""B14: workflows of 1,000 steps, wide, deep and as a diamond, beside the same jobs without a workflow.
+"""B15: workflows of 1,000 steps, wide, deep and as a diamond, beside the same jobs without a workflow.
 
 The floor is made of plain jobs of the same definition, each depending on the same others (`dependsOn`)
 as the step does. So what is measured is what a workflow costs beyond its jobs. Beside that: what it takes
@@ -36,7 +36,7 @@ _SHAPES: Mapping[str, Sequence[range]] = {
 
 
 def thousand_steps() -> list[Row]:
-    """B14: from the first submission to the last end, by step."""
+    """B15: from the first submission to the last end, by step."""
     with state_directory() as home:
         return asyncio.run(_measure(home))
 
@@ -59,7 +59,7 @@ async def _measure(home: Path) -> list[Row]:
             ratio = p50([figure / floor for floor, figure in pairs])
             rows.append(
                 Row(
-                    budget="B14",
+                    budget="B15",
                     what=f"a step of a workflow of 1,000, {shape}",
                     figure=ms(p50([figure for _, figure in pairs]) / _STEPS),
                     floor=f"{ms(p50([floor for floor, _ in pairs]) / _STEPS)} a plain job",
@@ -69,7 +69,7 @@ async def _measure(home: Path) -> list[Row]:
                 )
             )
             rows.append(
-                Row(budget="B14", what=f"registering it, {shape}", figure=ms(p50(registering)))
+                Row(budget="B15", what=f"registering it, {shape}", figure=ms(p50(registering)))
             )
     return rows
 

@@ -138,10 +138,8 @@ def test_the_tools_and_the_tools_page_are_the_same() -> None:
 
 def test_every_variable_that_is_named_is_a_setting_and_every_setting_is_named() -> None:
     variables = {PREFIX + knob.name.upper() for knob in fields(Settings)}
-    other = {
-        f"{PREFIX}{name}"
-        for name in ("HOME", "RUN", "INPUT", "ATTEMPT", "PROGRESS", "RESULT", "NOTIFICATION")
-    }
+    runs = ("INPUT", "ATTEMPT", "PROGRESS", "RESULT", "SCHEDULE", "METADATA", "NOTIFICATION")
+    other = {PREFIX + name for name in ("HOME", "RUN", *runs)}
     assert words(rf"{PREFIX}[A-Z_]+\b") == variables | other
 
 

@@ -31,7 +31,12 @@ def parts_of(schema: Any) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("toolsets", "most"),
-    [({"jobs"}, 16_000), ({"jobs", "sessions"}, 26_000), ({"workflows"}, 8_000)],
+    [
+        ({"jobs"}, 16_000),
+        ({"jobs", "sessions"}, 26_000),
+        ({"schedules"}, 8_000),
+        ({"workflows"}, 8_000),
+    ],
     ids=str,
 )
 def test_the_list_of_tools_is_small(toolsets: set[str], most: int) -> None:

@@ -161,6 +161,101 @@ SELECT * FROM session_command WHERE session_id = :id ORDER BY typed_at DESC LIMI
 -- Return the commands whose end has not been seen, oldest first.
 SELECT * FROM session_command WHERE status = 'running' ORDER BY typed_at
 
+-- save_schedule --
+-- Add a schedule, or replace its state.
+INSERT INTO schedule (id, project, owner, name, version, due_at, state)
+VALUES (:id, :project, :owner, :name, :version, :due_at, :state)
+    ON CONFLICT (id) DO UPDATE
+   SET name = excluded.name, version = excluded.version, due_at = excluded.due_at,
+       state = excluded.state
+
+-- add_version --
+-- Add a version of a schedule, unless it is there.
+INSERT INTO schedule_version (schedule_id, number, created_at, trigger, spec, caller)
+VALUES (:schedule_id, :number, :created_at, :trigger, :spec, :caller)
+    ON CONFLICT (schedule_id, number) DO NOTHING
+
+-- trim_versions --
+-- Forget all but the newest versions, and the active one.
+DELETE FROM schedule_version
+ WHERE schedule_id = :id AND number != :version
+   AND number <= (SELECT max(number) FROM schedule_version WHERE schedule_id = :id) - :keep
+
+-- add_execution --
+-- Add what became of a fire, unless that is on record.
+INSERT INTO schedule_execution (schedule_id, key, at, until, version, job_id, passed, error, status,
+                                ended_at)
+VALUES (:schedule_id, :key, :at, :until, :version, :job_id, :passed, :error, :status, :ended_at)
+    ON CONFLICT (schedule_id, key) DO NOTHING
+
+-- trim_executions --
+-- Forget all but the newest executions.
+DELETE FROM schedule_execution
+ WHERE schedule_id = :id
+   AND seq <= (SELECT seq FROM schedule_execution
+                WHERE schedule_id = :id ORDER BY seq DESC LIMIT 1 OFFSET :keep)
+
+-- end_execution --
+-- Put the end of an execution's job on record.
+UPDATE schedule_execution SET status = :status, ended_at = :at
+ WHERE job_id = :job_id AND ended_at IS NULL
+
+-- schedule_by_id --
+-- Return one schedule, with its active version.
+SELECT schedule.*, created_at, trigger, spec, caller
+  FROM schedule JOIN schedule_version ON schedule_id = id AND number = version
+ WHERE id = :id
+
+-- schedules_named --
+-- Return the schedules of a name, oldest first.
+SELECT schedule.*, created_at, trigger, spec, caller
+  FROM schedule JOIN schedule_version ON schedule_id = id AND number = version
+ WHERE name = :name
+ ORDER BY id
+
+-- schedules --
+-- Return a page of schedules, oldest first.
+SELECT schedule.*, created_at, trigger, spec, caller
+  FROM schedule JOIN schedule_version ON schedule_id = id AND number = version
+ WHERE id > :after AND (:project IS NULL OR project = :project)
+   AND (:owner IS NULL OR owner = :owner)
+ ORDER BY id
+ LIMIT :limit
+
+-- count_schedules --
+-- Return how many there are.
+SELECT count(*) FROM schedule
+ WHERE (:project IS NULL OR project = :project) AND (:owner IS NULL OR owner = :owner)
+
+-- upcoming --
+-- Return when the active schedules are due.
+SELECT id, due_at FROM schedule WHERE due_at IS NOT NULL
+
+-- versions_of --
+-- Return the versions of a schedule, newest first.
+SELECT number, created_at, trigger, spec, caller
+  FROM schedule_version WHERE schedule_id = :id ORDER BY number DESC
+
+-- executions_of --
+-- Return what became of a schedule's fires, newest first.
+SELECT * FROM schedule_execution WHERE schedule_id = :id ORDER BY seq DESC LIMIT :limit
+
+-- unended_executions --
+-- Return the executions whose job's end is not on record.
+SELECT * FROM schedule_execution WHERE job_id IS NOT NULL AND ended_at IS NULL
+
+-- delete_schedule --
+-- Forget a schedule.
+DELETE FROM schedule WHERE id = :id
+
+-- delete_versions --
+-- Forget what it ran.
+DELETE FROM schedule_version WHERE schedule_id = :id
+
+-- delete_executions --
+-- Forget what became of its fires.
+DELETE FROM schedule_execution WHERE schedule_id = :id
+
 -- save_definition --
 -- Add a job definition, or replace the one of its name.
 INSERT INTO definition (name, data) VALUES (:name, :data)

@@ -11,11 +11,13 @@ from console_automation.adapters.sqlite.database import Database, Statement, loa
 from console_automation.adapters.sqlite.definitions import SqliteDefinitions
 from console_automation.adapters.sqlite.outbox import SqliteOutbox
 from console_automation.adapters.sqlite.rows import dump, job_of, row_of, state_of
+from console_automation.adapters.sqlite.schedules import SqliteSchedules
 from console_automation.adapters.sqlite.sessions import SqliteSessions
 from console_automation.adapters.sqlite.workflows import SqliteWorkflows
 from console_automation.core.job import Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.timing import Timings, summarize
+from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.ports import (
     AuditRecord,
@@ -37,6 +39,7 @@ class SqliteStore:
         self._database = Database(home / "jobs.db", home / "instance")
         self._sql = load_queries()
         self.sessions: SessionStore = SqliteSessions(self._database, self._sql)
+        self.schedules: ScheduleStore = SqliteSchedules(self._database, self._sql)
         self.definitions: DefinitionStore = SqliteDefinitions(self._database, self._sql)
         self.workflows: WorkflowStore = SqliteWorkflows(self._database, self._sql)
         self._outbox = SqliteOutbox(self._database, self._sql)

@@ -119,6 +119,8 @@ class Place:
             named = self.name in _BY_NAME
             also = jobs(begun, finished=False) if self.name == "attach" else []
             return NOTHING, sessions(begun, named=named) + also
+        if action.metavar == "SCHEDULE":
+            return NOTHING, schedules()
         return _BY_METAVAR.get(str(action.metavar), NOTHING), []
 
 
@@ -170,6 +172,15 @@ def sessions(begun: str, *, named: bool) -> "Found":
             each["sessionId"], each.get("name") if named else None, about, begun, found
         )
     return found
+
+
+def schedules() -> "Found":
+    """Return the schedules of this project by name."""
+    from console_automation.core.text import one_line
+
+    asked = {"project": arguments.here(), "limit": _NEWEST}
+    listed = _ask("console_list_schedules", asked).get("schedules", [])
+    return [(each["name"], one_line(each["command"], _ABOUT)) for each in listed]
 
 
 def _called(identity: str, name: str | None, about: str, begun: str, before: "Found") -> "Found":

@@ -4,7 +4,7 @@ the job's own   `wait`, `attach`, `session exec`, and whatever has --wait or --f
 0               done
 1               refused, or the job failed without a code of its own
 2               usage: an argument is wrong, or a name or prefix could be several jobs
-3               there is no such job or session
+3               there is no such job, session or schedule
 4               the daemon cannot be reached or started, or cannot do this now
 124             a wait was over before the job was
 126, 127        the program may not be run, or was not found
@@ -34,6 +34,7 @@ OF_REFUSAL = {
     "PERMISSION_DENIED": NOT_EXECUTABLE,
     "JOB_NOT_FOUND": NOT_FOUND,
     "SESSION_NOT_FOUND": NOT_FOUND,
+    "SCHEDULE_NOT_FOUND": NOT_FOUND,
     "DEFINITION_NOT_FOUND": NOT_FOUND,
     "WORKFLOW_NOT_FOUND": NOT_FOUND,
     "TIMEOUT": TIMED_OUT,
@@ -60,6 +61,7 @@ _SPOKEN_TOOLS = {
     "console_get_job_result": "`job wait`",
     "console_list_job_definitions": "`job definitions`",
     "console_list_jobs": "`job list`",
+    "console_list_schedules": "`job schedule list`",
     "console_list_sessions": "`job session ls`",
     "console_list_workflows": "`job workflow list`",
     "console_remove_workflow": "`job workflow remove`",
@@ -67,6 +69,7 @@ _SPOKEN_TOOLS = {
     "console_send_job_input": "`job send`",
     "console_send_key": "`job session key`",
     "console_stop_session": "`job session stop`",
+    "console_update_schedule": "`job schedule update`",
     "console_wait_for_output": "`job session logs -f`",
 }
 _TOOL = re.compile(r"\b(console_[a-z_]+)(?: waitMs)?")

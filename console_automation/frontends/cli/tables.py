@@ -155,7 +155,7 @@ def _style(column: str, cell: str) -> str:
 def job(streams: "Streams", view: "Mapping[str, Any]") -> None:
     """Print all that is worth knowing of a job."""
     colour = STATUS_COLOURS[view["status"]]
-    facts = {
+    said = {
         "id": view["id"],
         "name": view.get("name"),
         "definition": view.get("definition"),
@@ -183,7 +183,7 @@ def job(streams: "Streams", view: "Mapping[str, Any]") -> None:
             f"{each['pid']} {each['command']}" for each in view.get("leftovers", [])
         ),
     }
-    _facts(streams, facts)
+    facts(streams, said)
 
 
 def _printed(output: "Mapping[str, Any]") -> str:
@@ -204,7 +204,7 @@ def system(streams: "Streams", daemon: "Mapping[str, Any]", figures: "Mapping[st
     slots = figures["concurrency"]
     wait, ran = figures["queueWaitMs"], figures["runTimeMs"]
     names = ("pending", "running", "completed", "failed", "cancelled", "interrupted")
-    _facts(
+    facts(
         streams,
         {
             "daemon": f"pid {daemon['pid']}, version {daemon['version']}, {daemon['home']}",
@@ -225,8 +225,9 @@ def _quantiles(figures: "Mapping[str, Any]") -> str | None:
     return f"median {half}, 95 % within {most}"
 
 
-def _facts(streams: "Streams", facts: "Mapping[str, Any]") -> None:
-    known = {name: value for name, value in facts.items() if value not in (None, "")}
+def facts(streams: "Streams", said: "Mapping[str, Any]") -> None:
+    """Print what is known of something, a line for each."""
+    known = {name: value for name, value in said.items() if value not in (None, "")}
     width = max(map(len, known))
     for name, value in known.items():
         streams.line(f"{name:<{width}}  {value}")

@@ -52,6 +52,10 @@ console_send_key, then console_wait_for_output for what must appear; console_get
 full-screen programs as a person sees them. Never put a password into a command: wait for the question, \
 then type it. Close what you opened with console_stop_session.
 """
+ABOUT_SCHEDULES = """\
+Schedules run a command once at a time, at intervals or as cron says, each time as a background job: \
+console_create_schedule, then console_get_schedule for how its runs have ended.
+"""
 ABOUT_DEFINITIONS = """\
 Typed jobs run by name: console_list_job_definitions says which, console_execute_job returns the result.
 """
@@ -162,7 +166,12 @@ class McpServer:
 
 def instructions(toolsets: Container[str]) -> str:
     """Return what a model is told beforehand about the tools that it gets."""
-    parts = {"jobs": ABOUT_JOBS, "sessions": ABOUT_SESSIONS, "definitions": ABOUT_DEFINITIONS}
+    parts = {
+        "jobs": ABOUT_JOBS,
+        "sessions": ABOUT_SESSIONS,
+        "definitions": ABOUT_DEFINITIONS,
+        "schedules": ABOUT_SCHEDULES,
+    }
     told = [text for toolset, text in parts.items() if toolset in toolsets]
     return "\n".join((*told, ABOUT_OUTPUT))
 

@@ -26,6 +26,7 @@ from tests.integration.daemons import serve_as_installed
 
 STORE = ("insert", "update", "delete")
 WORKFLOWS = ("add_run", "save_step", "save_run")
+SCHEDULES = ("save",)
 HOST = ("start", "adopt", "stop", "confirm", "discard")
 OBSERVER = ("run_started", "run_exited", "run_found", "run_refused")
 
@@ -86,11 +87,12 @@ class Stand:
 
 
 class DangerousStore(Stand):
-    """A store whose writes about workflows are dangerous as well."""
+    """A store whose schedules and workflows are dangerous as well."""
 
-    @property
-    def workflows(self) -> Any:
-        return Stand(self._port.workflows, WORKFLOWS, self._fuse)
+    def __init__(self, store: SqliteStore, fuse: Fuse) -> None:
+        super().__init__(store, STORE, fuse)
+        self.schedules = Stand(store.schedules, SCHEDULES, fuse)
+        self.workflows = Stand(store.workflows, WORKFLOWS, fuse)
 
 
 class DangerousHost(Stand):
@@ -120,7 +122,7 @@ def serve_and_die(point: str | None, passed: Path, home: Path) -> int:
         return app.build_engine(
             directory,
             settings,
-            store=DangerousStore(store, STORE, fuse),
+            store=DangerousStore(store, fuse),  # type: ignore[arg-type]
             host=DangerousHost(host, HOST, fuse),  # type: ignore[arg-type]
         )
 

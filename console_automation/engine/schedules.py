@@ -1,0 +1,398 @@
+"""The schedules at work: each fire becomes one ordinary job.
+
+A fire is submitted under a key of its own (`schedule:<id>:<fire>`), and only then the schedule moves on
+in the store. A crash in between submits the same key again, which returns the same job: no fire comes
+twice, and none is lost. What is passed over instead goes into the history, in the same commit as the
+move.
+
+Memory holds nothing but when which schedule is due; everything else is read when it is needed, so that
+tens of thousands of schedules weigh little, and there is no second truth.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from console_automation.core.access import Principal
+from console_automation.core.agenda import Agenda
+from console_automation.core.job import Job, JobSpec
+from console_automation.core.schedule import (
+    Execution,
+    Overlap,
+    Passed,
+    Schedule,
+    Step,
+    Version,
+    settled,
+    step,
+)
+from console_automation.core.trigger import next_fire
+from console_automation.engine.definitions import Definitions
+from console_automation.engine.feed import Change
+from console_automation.engine.jobs import JobManager
+from console_automation.engine.schedule_store import ScheduleStore
+from console_automation.errors import (
+    AccessDenied,
+    BadRequest,
+    Conflict,
+    ConsoleAutomationError,
+    DefinitionNotFound,
+    JobNotFound,
+    LimitReached,
+    ScheduleNotFound,
+)
+
+log = logging.getLogger(__name__)
+
+Edit = Callable[[Schedule, Sequence[Version]], Schedule]
+
+_BATCH = 20  #: schedules that fire at once, before everybody else has a turn
+_LONGEST_SLEEP = 60.0  #: the clock may be set while we sleep
+_RETRY_SECONDS = 5.0
+
+
+class Schedules:
+    """Keeps the schedules and fires them. Changes come one after the other."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobManager,
+        definitions: Definitions,
+        store: ScheduleStore,
+        new_id: Callable[[], str],
+    ) -> None:
+        self.store = store
+        self.new_id = new_id
+        self._jobs = jobs
+        self._definitions = definitions
+        self._clock = jobs.clock
+        self._agenda = Agenda()
+        self._news = asyncio.Event()  #: somebody may be due earlier than was thought
+        self._changing = asyncio.Lock()
+        self._troubles: dict[str, str] = {}
+        self._timer: asyncio.Task[None] | None = None
+        self._leave_feed: Callable[[], None] = lambda: None
+
+    # -- life --------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take up the schedules that there are, and fire from now on."""
+        await self.load()
+        self._timer = asyncio.create_task(self._forever())
+
+    async def load(self) -> None:
+        """Read who is due when, and put the ends of jobs on record that nobody has heard of."""
+        self._leave_feed = self._jobs.ledger.feed.listen(self._heard)
+        for schedule_id, at in await self.store.upcoming():
+            self._agenda.put(schedule_id, at)
+        for execution in await self.store.unended():
+            assert execution.job_id is not None
+            try:
+                self._note_end(await self._jobs.ledger.get(execution.job_id))
+            except JobNotFound:
+                pass  # it was removed before its end could be noted, which stays unknown
+
+    async def close(self) -> None:
+        """Fire no more. What is due stays due. Idempotent."""
+        self._leave_feed()
+        self._leave_feed = lambda: None
+        if self._timer is not None:
+            self._timer.cancel()
+            await asyncio.gather(self._timer, return_exceptions=True)
+            self._timer = None
+
+    async def _forever(self) -> None:
+        while True:
+            self._news.clear()
+            await self.fire_due()
+            first = self._agenda.first
+            pause = _LONGEST_SLEEP
+            if first is not None:
+                pause = min(pause, max(0.0, first - self._clock.now()))
+            try:
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+
+    # -- what clients ask --------------------------------------------------------------------
+
+    async def create(self, schedule: Schedule) -> None:
+        """Keep a new schedule. Raises Conflict when its name is taken, LimitReached, Unavailable."""
+        async with self._changing:
+            _, count = await self.store.page(after=None, limit=0)
+            most = self._jobs.settings.max_schedules
+            if count >= most:
+                raise LimitReached(
+                    f"There are {most} schedules, which is the limit (setting max_schedules). Delete"
+                    " those that are not needed, or raise it."
+                )
+            await self._refuse_taken_name(schedule)
+            await self._save(schedule)
+
+    async def find(self, reference: str, *, project: str, principal: Principal) -> Schedule:
+        """Return the schedule of an id, or of a name: the project's own, or the only one.
+
+        Raises ScheduleNotFound, also for one that is not the principal's to see; Conflict when it could
+        be several.
+        """
+        known = await self.store.several([reference]) or await self.store.named(reference)
+        found = [each for each in known if principal.owns(each.owner)]
+        own = [each for each in found if each.project == project] or found
+        if not own:
+            raise ScheduleNotFound(reference)
+        if len(own) > 1:
+            ids = ", ".join(f"{each.id} of {each.project}" for each in own)
+            raise Conflict(f"scheduleId {reference!r} could be any of {ids}; give the id.")
+        return own[0]
+
+    async def update(self, schedule_id: str, edit: Edit) -> Schedule:
+        """Replace a schedule by what `edit` makes of it and of its versions, newest first.
+
+        Raises ScheduleNotFound, Conflict when its new name is taken, and whatever `edit` raises.
+        """
+        async with self._changing:
+            before = await self._recorded(await self._get(schedule_id))
+            after = edit(before, await self.store.versions(schedule_id))
+            if after.name != before.name:
+                await self._refuse_taken_name(after)
+            await self._save(after)
+            return after
+
+    async def trigger(self, schedule_id: str, *, key: str) -> Job:
+        """Run a schedule's command now, whether it is active or not; its fires stay as they are.
+
+        The same key again returns the first job. Raises ScheduleNotFound; Conflict when the schedule
+        does not want overlaps and its latest job is not over; and what `JobManager.submit` raises.
+        """
+        async with self._changing:
+            schedule = await self._recorded(await self._get(schedule_id))
+            name = f"now:{key}"
+            job = await self._submitted(schedule, name)
+            is_latest = job is None or not job.is_terminal
+            if job is None:
+                if schedule.overlap is Overlap.SKIP and self._is_busy(schedule):
+                    raise Conflict(
+                        f"Job {schedule.last_job_id} of schedule {schedule.name!r} is not over, and its"
+                        " overlap is 'skip'. Wait for its end, cancel it, or set overlap to 'queue'"
+                        " or 'allow'.",
+                        jobId=schedule.last_job_id,
+                    )
+                job = await self._submit(schedule, name, await self._spec_of(schedule))
+            execution = Execution(
+                schedule_id=schedule.id,
+                key=name,
+                at=job.spec.created_at,
+                version=schedule.version.number,
+                job_id=job.id,
+            )
+            after = _with_job(schedule, execution) if is_latest else schedule
+            await self._save(after, execution)
+            return job
+
+    async def delete(self, schedule_id: str) -> None:
+        """Forget a schedule; its jobs go on. Raises Unavailable."""
+        async with self._changing:
+            await self.store.delete(schedule_id)
+            self._agenda.put(schedule_id, None)
+            self._troubles.pop(schedule_id, None)
+
+    def trouble(self, schedule_id: str) -> str | None:
+        """Return why the fire that is due has no job yet, None when all is well."""
+        return self._troubles.get(schedule_id)
+
+    async def _get(self, schedule_id: str) -> Schedule:
+        found = await self.store.several([schedule_id])
+        if not found:
+            raise ScheduleNotFound(schedule_id)
+        return found[0]
+
+    async def _refuse_taken_name(self, schedule: Schedule) -> None:
+        for other in await self.store.named(schedule.name):
+            is_beside = (other.project, other.owner) == (schedule.project, schedule.owner)
+            if is_beside and other.id != schedule.id:
+                raise Conflict(
+                    f"The name {schedule.name!r} is that of {other.id} in this project. Take another, or"
+                    " change that one with console_update_schedule.",
+                    scheduleId=other.id,
+                )
+
+    async def _save(self, schedule: Schedule, *executions: Execution) -> None:
+        keep = self._jobs.settings.schedule_history
+        await asyncio.shield(self.store.save(schedule, *executions, keep=keep))
+        self._troubles.pop(schedule.id, None)
+        self._put(schedule.id, schedule.due_at)
+        for execution in executions:
+            if execution.job_id is not None:  # it may have ended before it was on record
+                self._note_end(await self._jobs.ledger.get(execution.job_id))
+
+    def _put(self, schedule_id: str, at: float | None) -> None:
+        self._agenda.put(schedule_id, at)
+        self._news.set()
+
+    # -- firing ------------------------------------------------------------------------------
+
+    async def fire_due(self) -> None:
+        """Take every schedule that is due one step on, until none is due."""
+        while due := self._agenda.take(self._clock.now(), most=_BATCH):
+            try:
+                async with self._changing:
+                    schedules = await self.store.several(due)
+                    await asyncio.gather(*map(self._go_on, schedules))
+            except ConsoleAutomationError as error:
+                for schedule_id in due:
+                    self._try_again(schedule_id, error)
+            await asyncio.sleep(0)
+
+    async def _go_on(self, schedule: Schedule) -> None:
+        """Take a schedule one step on; what goes wrong with one is no other's trouble."""
+        now = self._clock.now()
+        if schedule.due_at is None or schedule.due_at > now:
+            self._put(schedule.id, schedule.due_at)  # it was changed meanwhile
+            return
+        try:
+            await self._carry_out(schedule, step(schedule, now))
+        except ConsoleAutomationError as error:
+            self._try_again(schedule.id, error)
+        except Exception as error:
+            log.debug("schedule %s failed", schedule.id, exc_info=True)
+            self._try_again(schedule.id, error)
+
+    def _try_again(self, schedule_id: str, error: Exception) -> None:
+        if self._troubles.get(schedule_id) != str(error):  # once is enough for the log
+            log.warning("schedule %s is due and could not go on: %s", schedule_id, error)
+        self._troubles[schedule_id] = str(error)
+        self._put(schedule_id, self._clock.now() + _RETRY_SECONDS)
+
+    async def _carry_out(self, schedule: Schedule, todo: Step) -> None:
+        """Submit a fire or pass over it, put that on record, and move on."""
+        fire = schedule.next_fire
+        assert fire is not None
+        passed = None if todo.fires else Passed.MISSED
+        if passed is None and schedule.overlap is Overlap.SKIP and self._is_busy(schedule):
+            passed = Passed.OVERLAP
+        spec = error = None
+        if passed is None:
+            try:
+                spec = await self._spec_of(schedule)
+            except (AccessDenied, BadRequest, DefinitionNotFound) as refusal:
+                passed, error = Passed.REFUSED, refusal.message
+        if spec is None and await self._recorded(schedule) is not schedule:
+            return
+        key = _key_of(fire)
+        job = None if spec is None else await self._submit(schedule, key, spec)
+        execution = Execution(
+            schedule_id=schedule.id,
+            key=key,
+            at=fire,
+            until=todo.until if todo.until > fire else None,
+            version=schedule.version.number,
+            job_id=None if job is None else job.id,
+            passed=passed,
+            error=error,
+        )
+        await self._save(settled(_with_job(schedule, execution), todo.next_fire), execution)
+
+    async def _recorded(self, schedule: Schedule) -> Schedule:
+        """Return the schedule as it is once its fire is on record, if that has been submitted.
+
+        It has been when a crash or a full disk kept the schedule from moving on.
+        """
+        fire = schedule.next_fire
+        job = None if fire is None else await self._submitted(schedule, _key_of(fire))
+        if fire is None or job is None:
+            return schedule
+        execution = Execution(
+            schedule_id=schedule.id,
+            key=_key_of(fire),
+            at=fire,
+            version=schedule.version.number,
+            job_id=job.id,
+        )
+        upcoming = next_fire(schedule.version.trigger, fire)
+        after = settled(_with_job(schedule, execution), upcoming)
+        await self._save(after, execution)
+        return after
+
+    def _is_busy(self, schedule: Schedule) -> bool:
+        """Whether the latest job of a schedule is not over."""
+        if schedule.last_job_id is None:
+            return False
+        job = self._jobs.ledger.active(schedule.last_job_id)
+        return job is not None and not job.is_terminal
+
+    async def _submitted(self, schedule: Schedule, key: str) -> Job | None:
+        return await self._jobs.ledger.store.find_by_key(_full_key(schedule, key))
+
+    async def _spec_of(self, schedule: Schedule) -> JobSpec:
+        """Return what a fire's job is to run: here a fire becomes a job.
+
+        A typed job is made as its definition is now, and refused to whom that refuses it now.
+        """
+        version = schedule.version
+        spec, contract = version.spec, version.spec.contract
+        if version.caller is not None and contract is not None:
+            spec = await self._definitions.job_spec(
+                contract.definition, contract.input, version.caller
+            )
+        environment = {
+            **spec.command.environment,
+            "CONSOLE_AUTOMATION_SCHEDULE": schedule.id,
+            "CONSOLE_AUTOMATION_METADATA": json.dumps(schedule.metadata),
+        }
+        return replace(
+            spec,
+            command=replace(spec.command, environment=environment),
+            tags={**spec.tags, "schedule": schedule.name},
+        )
+
+    async def _submit(self, schedule: Schedule, key: str, spec: JobSpec) -> Job:
+        follows = schedule.overlap is Overlap.QUEUE and self._is_busy(schedule)
+        spec = replace(
+            spec,
+            created_at=self._clock.now(),
+            depends_on=(schedule.last_job_id,) if follows and schedule.last_job_id else (),
+            even_if_failed=follows,
+            idempotency_key=_full_key(schedule, key),
+            fingerprint=schedule.id,
+        )
+        return await self._jobs.submit(spec)
+
+    # -- ends --------------------------------------------------------------------------------
+
+    def _heard(self, change: Change) -> None:
+        if (change.after.spec.idempotency_key or "").startswith(_KEYS):
+            self._note_end(change.after)
+
+    def _note_end(self, job: Job) -> None:
+        """Put the end of a job into its schedule's history, where it outlives the job's own record."""
+        if job.is_terminal and job.completed_at is not None:
+            noted = self.store.end(job.id, status=job.status, at=job.completed_at)
+            noted.add_done_callback(_log_failure)
+
+
+_KEYS = "schedule:"
+
+
+def _key_of(fire: float) -> str:
+    """Return what a fire is called in its schedule."""
+    return f"{fire:.3f}"
+
+
+def _full_key(schedule: Schedule, key: str) -> str:
+    return f"{_KEYS}{schedule.id}:{key}"
+
+
+def _with_job(schedule: Schedule, execution: Execution) -> Schedule:
+    """Return the schedule with the job of an execution as its latest, if it has one."""
+    if execution.job_id is None:
+        return schedule
+    return replace(schedule, last_fire=execution.at, last_job_id=execution.job_id)
+
+
+def _log_failure(noted: "asyncio.Future[None]") -> None:
+    if not noted.cancelled() and noted.exception() is not None:
+        log.error("the end of a job is not in its schedule's history: %s", noted.exception())
