@@ -105,14 +105,7 @@ def build_engine(
         admission=Admission(settings, SystemLoad()),
         new_id=new_job_id,
     )
-    definitions = Definitions(
-        settings=settings,
-        store=store,
-        clock=clock,
-        read_project=ProjectFiles(),
-        principals=Tokens(directory.home),
-        guards=ProcessGuards(),
-    )
+    definitions = _definitions(directory, settings, store, clock)
     consoles = ConsoleManager(
         settings=settings,
         store=store.sessions,
@@ -165,6 +158,19 @@ def couriers(settings: Settings) -> dict[Channel, Courier]:
             timeout=settings.notify_timeout_ms / 1000,
         ),
     }
+
+
+def _definitions(
+    directory: StateDirectory, settings: Settings, store: EngineStore, clock: SystemClock
+) -> Definitions:
+    return Definitions(
+        settings=settings,
+        store=store,
+        clock=clock,
+        read_project=ProjectFiles(),
+        principals=Tokens(directory.home),
+        guards=ProcessGuards(),
+    )
 
 
 def shim_host(directory: StateDirectory, settings: Settings, boot_id: str) -> ShimHost:

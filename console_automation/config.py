@@ -140,8 +140,8 @@ class Settings:
     toolsets: str = _knob(
         "jobs sessions",
         "Sets of tools that MCP clients see, separated by spaces: jobs, sessions, definitions,"
-        " workflows, schedules.",
-        words=("jobs", "sessions", "definitions", "workflows", "schedules"),
+        " schedules, workflows.",
+        words=("jobs", "sessions", "definitions", "schedules", "workflows"),
     )
     retain_jobs_ms: int = _knob(
         _DAY, "How long finished jobs and closed sessions are kept.", low=0, high=3650 * _DAY

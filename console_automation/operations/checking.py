@@ -10,6 +10,8 @@ from console_automation.errors import BadRequest
 
 M = TypeVar("M", bound=BaseModel)
 
+_SHOWN = 30  #: of the names that are known
+
 
 def checked(model: type[M], arguments: object) -> M:
     """Return what was given as a request. Raises BadRequest, naming the first field that is wrong."""
@@ -88,5 +90,7 @@ def unknown(kind: str, name: str, known: list[str]) -> str:
     """Say that there is nothing of a name, and what was meant perhaps."""
     name = one_line(name, 60)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    meant = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(known) or 'none'}."
-    return f"There is no {kind} {name!r}.{meant}"
+    if close:
+        return f"There is no {kind} {name!r}. Did you mean {close[0]!r}?"
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"There is no {kind} {name!r}. Known: {', '.join(known[:_SHOWN]) or 'none'}{more}."
