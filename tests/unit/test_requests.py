@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from console_automation.engine.engine import Engine
-from console_automation.operations import requests, session_requests
+from console_automation.operations import (
+    definition_requests,
+    requests,
+    schedule_requests,
+    session_requests,
+)
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import OPERATIONS, invoke
@@ -31,7 +36,8 @@ ATTACK = hypothesis_settings(
 )
 MODELS = [
     each
-    for each in {**vars(requests), **vars(session_requests)}.values()
+    for module in (requests, session_requests, definition_requests, schedule_requests)
+    for each in vars(module).values()
     if isinstance(each, type) and issubclass(each, requests.Request)
 ]
 
