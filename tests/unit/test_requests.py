@@ -69,7 +69,8 @@ def _arguments(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
     """Arguments that have at least the right names, so that the check gets past them."""
     fields: dict[str, st.SearchStrategy[Any]] = dict.fromkeys(_names(model), _ANYTHING)
     if "options" in fields:
-        options = next(each for each in MODELS if each is model.model_fields["options"].annotation)
+        kind = model.model_fields["options"].annotation
+        options = next(each for each in MODELS if each in (kind, *getattr(kind, "__args__", ())))
         several = st.dictionaries(st.sampled_from(_names(options)), _ANYTHING, max_size=4)
         fields["options"] = st.one_of(several, _ANYTHING)
     for name in ("command", "jobId", "sessionId", "input"):
