@@ -16,7 +16,7 @@ from console_automation.core.timing import Timings, summarize
 from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.errors import Unavailable
-from console_automation.ports import (
+from console_automation.ports.stores import (
     AuditRecord,
     DefinitionStore,
     Entry,

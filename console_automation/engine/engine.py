@@ -18,7 +18,8 @@ from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.engine.workflows import Workflows
-from console_automation.ports import ProcessTable, Store
+from console_automation.ports.machine import ProcessTable
+from console_automation.ports.stores import Store
 
 
 class EngineStore(Store, Protocol):

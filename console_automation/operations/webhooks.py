@@ -9,7 +9,7 @@ from console_automation.operations import workflow_texts as texts
 from console_automation.operations import workflow_views as view
 from console_automation.operations.operation import Answer
 from console_automation.operations.table import log_failure, refusal
-from console_automation.ports import AuditRecord
+from console_automation.ports.stores import AuditRecord
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from console_automation.errors import (
     StoreFull,
     WorkflowNotFound,
 )
-from console_automation.ports import JobFilter
+from console_automation.ports.stores import JobFilter
 from tests.builders import script, spec
 from tests.conftest import CalmGauge
 from tests.waiting import PATIENCE, until
