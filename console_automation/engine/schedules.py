@@ -255,15 +255,18 @@ class Schedules:
             return
         try:
             await self._carry_out(schedule, step(schedule, now))
-        except ConsoleAutomationError as error:
-            self._try_again(schedule.id, error)
         except Exception as error:
-            log.debug("schedule %s failed", schedule.id, exc_info=True)
             self._try_again(schedule.id, error)
 
     def _try_again(self, schedule_id: str, error: Exception) -> None:
         if self._troubles.get(schedule_id) != str(error):  # once is enough for the log
-            log.warning("schedule %s is due and could not go on: %s", schedule_id, error)
+            unforeseen = not isinstance(error, ConsoleAutomationError)
+            log.warning(
+                "schedule %s is due and could not go on: %s",
+                schedule_id,
+                error,
+                exc_info=unforeseen,
+            )
         self._troubles[schedule_id] = str(error)
         self._put(schedule_id, self._clock.now() + _RETRY_SECONDS)
 
