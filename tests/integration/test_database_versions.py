@@ -27,7 +27,6 @@ from console_automation.core.job import (
     Reason,
     TerminalSize,
 )
-from console_automation.core.schedule import Passed
 from console_automation.core.session import (
     Closing,
     CommandStatus,
@@ -37,7 +36,6 @@ from console_automation.core.session import (
     new_session,
 )
 from console_automation.core.shells import ShellKind
-from console_automation.core.trigger import Cron
 from console_automation.errors import Unavailable
 from console_automation.ports import JobFilter
 from tests.builders import command, job
@@ -119,23 +117,6 @@ async def test_a_database_of_a_past_version_opens_with_all_its_jobs(
     )
     assert (await store.audit(limit=9))[0].operation == "console_cancel_job"
     await store.update(job("job-ready", Phase.CANCELLED, completed_at=1.0), [])
-    await store.close()
-
-
-async def test_a_schedule_of_version_5_is_there_with_its_history(home: Path) -> None:
-    restore(home, next(path for path in PAST if path.stem == "version_5"))
-    store = SqliteStore(home)
-    await store.open()
-    (schedule,) = await store.schedules.named("nightly")
-    assert schedule.version.trigger == Cron(expression="30 2 * * *", timezone="Europe/Berlin")
-    assert (schedule.project, schedule.metadata, schedule.is_active) == ("/srv/app", {"n": 1}, True)
-    assert schedule.version.spec.command.argv[-1] == "exit 0"
-    skipped, done = await store.schedules.executions(schedule.id, limit=9)
-    assert (done.job_id, done.status, skipped.passed) == (
-        "job-completed",
-        "completed",
-        Passed.OVERLAP,
-    )
     await store.close()
 
 

@@ -149,7 +149,7 @@ def test_with_any_settings_no_pause_is_shorter_than_the_one_before_or_beyond_the
     knobs = Settings(
         notify_attempts=attempts, notify_backoff_ms=backoff, notify_max_backoff_ms=bound
     )
-    pauses = [tries(knobs).pause(number) for number in range(1, attempts)]
+    pauses = [tries(knobs).pause(number, "notification-1") for number in range(1, attempts)]
     assert pauses == sorted(pauses) and pauses[0] == min(backoff, bound) / 1000
     assert pauses[-1] <= bound / 1000
 

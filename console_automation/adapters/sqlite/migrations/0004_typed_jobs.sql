@@ -1,3 +1,28 @@
+-- What is new in version 4: job definitions and results, and the outbox of notifications.
+
+CREATE TABLE definition (
+    name TEXT PRIMARY KEY,
+    data TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE result (
+    job_id TEXT PRIMARY KEY,
+    data   TEXT NOT NULL
+) STRICT;
+
+-- What is to be told of ends, until it is delivered. `receiver` is who has to be there for it.
+
+CREATE TABLE outbox (
+    id       TEXT PRIMARY KEY,
+    receiver TEXT NOT NULL,
+    due_at   REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    message  TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX outbox_by_receiver ON outbox (receiver, due_at, id);
+CREATE INDEX outbox_by_time ON outbox (due_at);
+
 -- Schedules, what each runs and when, and what became of their fires.
 
 -- `due_at` is when the next fire is to start its job; null when there is none.
