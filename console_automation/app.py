@@ -52,7 +52,8 @@ from console_automation.operations.definition_files import ProjectFiles
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
-from console_automation.ports import Emulator, RunHost
+from console_automation.ports.machine import Emulator
+from console_automation.ports.runs import RunHost
 
 _OPEN = ("pending", "running")
 

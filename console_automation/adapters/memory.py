@@ -14,7 +14,7 @@ from console_automation.core.session import CommandStatus, Session, SessionComma
 from console_automation.core.timing import Timings, summarize
 from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.errors import Unavailable
-from console_automation.ports import (
+from console_automation.ports.stores import (
     AuditRecord,
     DefinitionStore,
     Entry,

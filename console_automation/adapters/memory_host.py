@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from console_automation.core.job import Cause, Channel, Command, Exit, OutputCounts, TerminalSize
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict
-from console_automation.ports import RunObserver
+from console_automation.ports.runs import RunObserver
 
 
 class MemoryHost:

@@ -4,7 +4,7 @@ import os
 import platform
 
 from console_automation.core.text import one_line
-from console_automation.ports import Foreground
+from console_automation.ports.machine import Foreground
 
 _READS = {"x86_64": 0, "aarch64": 63}
 #: select takes the highest descriptor it watches, plus one, as its first argument

@@ -21,7 +21,7 @@ from console_automation.core.codec import command_to_plain, exit_from_plain
 from console_automation.core.job import Channel, Command, OutputCounts, TerminalSize
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict, Unavailable
-from console_automation.ports import RunObserver
+from console_automation.ports.runs import RunObserver
 from console_automation.shim import protocol
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from console_automation.core.codec import exit_from_plain, exit_to_plain
 from console_automation.core.job import Cause, Channel, Command, Exit, OutputCounts, TerminalSize
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Unavailable
-from console_automation.ports import RunObserver
+from console_automation.ports.runs import RunObserver
 
 log = logging.getLogger(__name__)
 

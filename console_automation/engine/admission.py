@@ -1,7 +1,7 @@
 """Whether another run may begin now, beyond what the caps say."""
 
 from console_automation.config import Settings
-from console_automation.ports import LoadGauge
+from console_automation.ports.machine import LoadGauge
 
 
 class Admission:

@@ -32,7 +32,9 @@ from console_automation.errors import (
     SessionClosed,
     SessionNotFound,
 )
-from console_automation.ports import Clock, OutputLog, RunHost, SessionStore
+from console_automation.ports.machine import Clock
+from console_automation.ports.runs import OutputLog, RunHost
+from console_automation.ports.stores import SessionStore
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from console_automation.core.job import Command, Contract, JobSpec
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.json_schemas import check_schema, mismatch
 from console_automation.errors import AccessDenied, BadRequest, DefinitionNotFound, LimitReached
-from console_automation.ports import Clock, Store
+from console_automation.ports.machine import Clock
+from console_automation.ports.stores import Store
 
 #: Whose token has it may define jobs of new names, and so run anything as the user.
 CREATE_SCOPE = "definitions:create"

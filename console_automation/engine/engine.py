@@ -16,7 +16,8 @@ from console_automation.engine.retention import Retention
 from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
-from console_automation.ports import ProcessTable, Store
+from console_automation.ports.machine import ProcessTable
+from console_automation.ports.stores import Store
 
 
 class EngineStore(Store, Protocol):

@@ -11,7 +11,9 @@ from console_automation.core.shells import ShellKind, typed
 from console_automation.core.text import one_line
 from console_automation.engine.tracker import Execution, Tracker
 from console_automation.errors import Conflict, ConsoleAutomationError, Unavailable
-from console_automation.ports import Clock, OutputLog, RunHost, SessionStore
+from console_automation.ports.machine import Clock
+from console_automation.ports.runs import OutputLog, RunHost
+from console_automation.ports.stores import SessionStore
 
 log = logging.getLogger(__name__)
 

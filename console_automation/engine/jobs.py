@@ -42,7 +42,9 @@ from console_automation.errors import (
     LimitReached,
     Unavailable,
 )
-from console_automation.ports import Clock, RunHost, Store
+from console_automation.ports.machine import Clock
+from console_automation.ports.runs import RunHost
+from console_automation.ports.stores import Store
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from console_automation.core.lifecycle import Effect, Event, Started, Submitted
 from console_automation.core.messages import messages_of
 from console_automation.engine.feed import Change, Feed
 from console_automation.errors import JobNotFound
-from console_automation.ports import Entry, JobFilter, Store
+from console_automation.ports.stores import Entry, JobFilter, Store
 
 log = logging.getLogger(__name__)
 

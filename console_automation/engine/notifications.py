@@ -28,7 +28,7 @@ from console_automation.errors import (
     ConsoleAutomationError,
     Unavailable,
 )
-from console_automation.ports import Entry
+from console_automation.ports.stores import Entry
 
 log = logging.getLogger(__name__)
 

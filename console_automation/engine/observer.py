@@ -11,7 +11,9 @@ from console_automation.core.recovery import RunFacts
 from console_automation.engine.dispatcher import Dispatcher
 from console_automation.engine.ledger import Ledger
 from console_automation.engine.reports import Reports
-from console_automation.ports import Clock, Entry, RunObserver
+from console_automation.ports.machine import Clock
+from console_automation.ports.runs import RunObserver
+from console_automation.ports.stores import Entry
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from console_automation.core.job import OutputCounts
 from console_automation.core.output import Chunk, Line, Lines, Page
 from console_automation.engine.patterns import compile_pattern
 from console_automation.engine.waiters import Waiters
-from console_automation.ports import OutputLog, RunHost
+from console_automation.ports.runs import OutputLog, RunHost
 
 _INLINE_CHUNKS = 256  # reading so few from the page cache is cheaper than a thread
 _INLINE_BYTES = 1 << 17  # and so little, if it comes in chunks of

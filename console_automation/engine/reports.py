@@ -17,7 +17,9 @@ from console_automation.core.report import Explained, Logged, Progress, Report, 
 from console_automation.engine.json_schemas import mismatch
 from console_automation.engine.ledger import Ledger
 from console_automation.engine.waiters import Waiters
-from console_automation.ports import Clock, Entry, RunHost
+from console_automation.ports.machine import Clock
+from console_automation.ports.runs import RunHost
+from console_automation.ports.stores import Entry
 
 _LOOK_SECONDS = 0.5
 _PIECE = 65_536  #: bytes read at once

@@ -9,7 +9,7 @@ from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.screens import Screens
 from console_automation.errors import ConsoleAutomationError
-from console_automation.ports import JobFilter
+from console_automation.ports.stores import JobFilter
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from console_automation.core.output import Chunk
 from console_automation.core.replay import drawing
 from console_automation.core.screen import ScreenSnapshot
 from console_automation.core.session import Session, Sizing
-from console_automation.ports import Emulator, OutputLog
+from console_automation.ports.machine import Emulator
+from console_automation.ports.runs import OutputLog
 
 _DRAWN_BYTES = 128 << 10  # drawn anew from: a few hundred screens full
 _PAGE_BYTES = 1 << 20

@@ -11,7 +11,7 @@ from console_automation.core.input_modes import InputModes
 from console_automation.core.marks import MarkKind, find_marks
 from console_automation.core.output import Chunk
 from console_automation.core.session import SessionCommand
-from console_automation.ports import OutputLog, RunHost
+from console_automation.ports.runs import OutputLog, RunHost
 
 _PAGE_BYTES = 1 << 20
 _PAGE_CHUNKS = 1 << 14

@@ -24,7 +24,7 @@ from console_automation.operations import texts
 from console_automation.operations import views as view
 from console_automation.operations.session_commands import execute_in_session, in_scope
 from console_automation.operations.submission import Call, job_spec, newest, query_of, telling
-from console_automation.ports import JobFilter
+from console_automation.ports.stores import JobFilter
 
 
 async def execute_async(

@@ -20,7 +20,7 @@ from console_automation.operations.operation import Answer, Operation
 from console_automation.operations.schedule_table import SCHEDULE_OPERATIONS
 from console_automation.operations.session_table import SESSION_OPERATIONS
 from console_automation.operations.submission import Call
-from console_automation.ports import AuditRecord
+from console_automation.ports.stores import AuditRecord
 
 log = logging.getLogger(__name__)
 

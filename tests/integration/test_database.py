@@ -27,7 +27,7 @@ from console_automation.errors import (
     StoreSwapped,
     Unavailable,
 )
-from console_automation.ports import Entry, JobFilter, Store
+from console_automation.ports.stores import Entry, JobFilter, Store
 from tests.builders import job, spec
 from tests.waiting import PATIENCE, until
 

@@ -21,7 +21,7 @@ from console_automation.adapters.sqlite import database
 from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.core.job import Phase
 from console_automation.errors import Unavailable
-from console_automation.ports import AuditRecord, Entry, JobFilter
+from console_automation.ports.stores import AuditRecord, Entry, JobFilter
 from tests.builders import job
 
 LIFE = (Phase.READY, Phase.STARTING, Phase.RUNNING, Phase.COMPLETED)
@@ -31,7 +31,7 @@ WRITER = """
 import asyncio, itertools, os, sys
 from pathlib import Path
 from console_automation.adapters.sqlite.store import SqliteStore
-from console_automation.ports import Entry
+from console_automation.ports.stores import Entry
 from tests.builders import job
 from tests.integration.test_database_durability import LIFE
 

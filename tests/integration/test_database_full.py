@@ -17,7 +17,7 @@ from console_automation.app import App, open_app
 from console_automation.config import Settings
 from console_automation.core.job import Job, Status
 from console_automation.errors import StoreFull, Unavailable
-from console_automation.ports import Entry, JobFilter
+from console_automation.ports.stores import Entry, JobFilter
 from tests.builders import job
 from tests.conftest import CALM
 from tests.waiting import PATIENCE, until

@@ -37,7 +37,7 @@ from console_automation.core.session import (
 )
 from console_automation.core.shells import ShellKind
 from console_automation.errors import Unavailable
-from console_automation.ports import JobFilter
+from console_automation.ports.stores import JobFilter
 from tests.builders import command, job
 from tests.waiting import PATIENCE
 

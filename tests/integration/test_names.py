@@ -14,7 +14,8 @@ from console_automation.core.job import Job, JobSpec, Phase, Status
 from console_automation.core.retry import RetryPolicy
 from console_automation.engine.jobs import JobManager
 from console_automation.errors import Conflict, StoreFull
-from console_automation.ports import RunObserver, Store
+from console_automation.ports.runs import RunObserver
+from console_automation.ports.stores import Store
 from tests.builders import exit_of, job, script, spec
 from tests.conftest import Build
 from tests.waiting import PATIENCE, until

@@ -14,7 +14,7 @@ from console_automation.app import App, open_app
 from console_automation.config import Settings
 from console_automation.engine.notifications import Outcome
 from console_automation.errors import BadRequest
-from console_automation.ports import Entry
+from console_automation.ports.stores import Entry
 from tests.conftest import CALM
 from tests.integration.receivers import Hooks, Mailbox, mailbox, trusted, webhooks
 from tests.waiting import until

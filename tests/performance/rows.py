@@ -8,7 +8,7 @@ from pathlib import Path
 
 from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.core.job import Job, Phase
-from console_automation.ports import Entry
+from console_automation.ports.stores import Entry
 from tests.builders import command, exit_of, job, spec
 from tests.performance.harness import TRUE
 

@@ -20,7 +20,7 @@ from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.schedules import Schedules
 from console_automation.errors import StoreFull
-from console_automation.ports import JobFilter
+from console_automation.ports.stores import JobFilter
 from tests.builders import definitions_of, script, spec
 from tests.conftest import CalmGauge
 

@@ -62,7 +62,7 @@ HOMES = {
     "ulid": ("app.py",),
     "winpty": ("adapters/windows_terminal.py",),
     "sortedcontainers": ("core/queue.py",),
-    "asyncio": ("adapters/", "engine/", "operations/", "frontends/", "ports.py", "typed.py"),
+    "asyncio": ("adapters/", "engine/", "operations/", "frontends/", "ports/", "typed.py"),
     "nats": (),
 }
 

@@ -18,7 +18,7 @@ from console_automation.config import Settings
 from console_automation.core.job import Phase, Reason, Status
 from console_automation.engine.admission import Admission
 from console_automation.engine.jobs import JobManager
-from console_automation.ports import JobFilter
+from console_automation.ports.stores import JobFilter
 from tests.builders import script, spec
 from tests.conftest import CalmGauge, FixedClock
 from tests.waiting import until

@@ -19,7 +19,7 @@ from console_automation.errors import (
     StoreFull,
     Unavailable,
 )
-from console_automation.ports import AuditRecord, Entry, JobFilter
+from console_automation.ports.stores import AuditRecord, Entry, JobFilter
 from tests.builders import script, spec
 from tests.conftest import Build, CalmGauge
 from tests.waiting import PATIENCE, until

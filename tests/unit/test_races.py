@@ -14,7 +14,7 @@ from console_automation.core.job import Job, Status
 from console_automation.core.retry import RetryPolicy
 from console_automation.engine.jobs import JobManager
 from console_automation.errors import StoreFull
-from console_automation.ports import RunObserver
+from console_automation.ports.runs import RunObserver
 from tests.builders import engine_of, exit_of, script, spec
 from tests.conftest import Build
 from tests.waiting import PATIENCE, until

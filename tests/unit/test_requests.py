@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from console_automation.engine.engine import Engine
-from console_automation.operations import requests, session_requests
+from console_automation.operations import (
+    definition_requests,
+    requests,
+    schedule_requests,
+    session_requests,
+)
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import OPERATIONS, invoke
@@ -31,7 +36,8 @@ ATTACK = hypothesis_settings(
 )
 MODELS = [
     each
-    for each in {**vars(requests), **vars(session_requests)}.values()
+    for module in (requests, session_requests, definition_requests, schedule_requests)
+    for each in vars(module).values()
     if isinstance(each, type) and issubclass(each, requests.Request)
 ]
 
@@ -63,7 +69,8 @@ def _arguments(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
     """Arguments that have at least the right names, so that the check gets past them."""
     fields: dict[str, st.SearchStrategy[Any]] = dict.fromkeys(_names(model), _ANYTHING)
     if "options" in fields:
-        options = next(each for each in MODELS if each is model.model_fields["options"].annotation)
+        kind = model.model_fields["options"].annotation
+        options = next(each for each in MODELS if each in (kind, *getattr(kind, "__args__", ())))
         several = st.dictionaries(st.sampled_from(_names(options)), _ANYTHING, max_size=4)
         fields["options"] = st.one_of(several, _ANYTHING)
     for name in ("command", "jobId", "sessionId", "input"):

@@ -17,7 +17,7 @@ from console_automation.frontends.mcp.addresses import Address, page_of, parsed
 from console_automation.operations.jobs import job_view
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
-from console_automation.ports import JobFilter
+from console_automation.ports.stores import JobFilter
 
 _LISTED = 50
 _RECORDING_BYTES = 1 << 20

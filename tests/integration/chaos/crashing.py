@@ -21,7 +21,8 @@ from console_automation.adapters.state_directory import StateDirectory
 from console_automation.config import Settings
 from console_automation.engine.engine import Engine
 from console_automation.frontends import daemon as runner
-from console_automation.ports import Entry, RunObserver
+from console_automation.ports.runs import RunObserver
+from console_automation.ports.stores import Entry
 from tests.integration.daemons import serve_as_installed
 
 STORE = ("insert", "update", "delete")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from console_automation.core.job import Exit
 from console_automation.core.recovery import RunFacts
-from console_automation.ports import RunHost
+from console_automation.ports.runs import RunHost
 from tests.waiting import until
 
 

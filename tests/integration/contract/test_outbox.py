@@ -13,7 +13,7 @@ from console_automation.core.job import Phase
 from console_automation.core.messages import Message
 from console_automation.core.notify import Channel
 from console_automation.errors import Unavailable
-from console_automation.ports import Store
+from console_automation.ports.stores import Store
 from tests.builders import job
 
 

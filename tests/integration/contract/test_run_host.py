@@ -17,7 +17,7 @@ from console_automation.core.job import Cause, Channel, Job, Phase
 from console_automation.core.output import Page
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict
-from console_automation.ports import RunHost
+from console_automation.ports.runs import RunHost
 from tests.builders import job, script, spec
 from tests.integration.contract.stages import Stage
 from tests.waiting import PATIENCE, until

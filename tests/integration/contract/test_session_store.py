@@ -22,7 +22,7 @@ from console_automation.core.session import (
 )
 from console_automation.core.shells import ShellKind
 from console_automation.errors import Unavailable
-from console_automation.ports import SessionStore, Store
+from console_automation.ports.stores import SessionStore, Store
 from tests.builders import command, exit_of, job
 from tests.waiting import PATIENCE
 

@@ -30,7 +30,7 @@ from console_automation.core.job import (
 from console_automation.core.retry import RetryPolicy
 from console_automation.core.timing import Timings
 from console_automation.errors import Unavailable
-from console_automation.ports import AuditRecord, Entry, JobFilter, Store
+from console_automation.ports.stores import AuditRecord, Entry, JobFilter, Store
 from tests.builders import command, exit_of, job, spec
 from tests.waiting import PATIENCE
 

@@ -17,7 +17,7 @@ from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.core.job import TERMINAL, Job, Phase, Status
 from console_automation.engine.ledger import Ledger
 from console_automation.engine.references import meant
-from console_automation.ports import JobFilter, Store
+from console_automation.ports.stores import JobFilter, Store
 from tests.builders import job, spec
 
 FINISHED = [status for status in Status if status not in (Status.PENDING, Status.RUNNING)]

@@ -13,7 +13,7 @@ from console_automation.adapters.memory import MemoryStore
 from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.core.job import TERMINAL, Job, Phase, Status
 from console_automation.errors import Unavailable
-from console_automation.ports import AuditRecord, Entry, JobFilter, Store
+from console_automation.ports.stores import AuditRecord, Entry, JobFilter, Store
 from tests.builders import job, spec
 
 IDS = [f"job-{number}" for number in range(6)]

@@ -21,7 +21,7 @@ from console_automation.core.job import Cause, Command, OnOutputLimit, OutputCou
 from console_automation.core.output import Chunk
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import ConsoleAutomationError
-from console_automation.ports import RunHost
+from console_automation.ports.runs import RunHost
 from tests.integration.contract import fake_winpty
 from tests.integration.contract.stages import Stage
 from tests.waiting import PATIENCE, until

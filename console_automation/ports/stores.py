@@ -1,7 +1,7 @@
-"""What the engine needs of the world, as contracts. Adapters keep them; one test suite per port.
+"""Where things are kept, durable.
 
-Ports speak the core's nouns. Foreign exceptions stop at the adapter: what comes through is of
-`console_automation.errors`.
+Writes are ordered: one takes its place at the call, not when it is awaited, and what was given first is
+committed first. A write that has returned is on the disk; one that raises has changed nothing.
 """
 
 from asyncio import Future
@@ -11,30 +11,12 @@ from typing import Any, Protocol
 
 from console_automation.core.definition import JobDefinition
 from console_automation.core.job import (
-    Channel,
-    Command,
-    Exit,
     Job,
-    OutputCounts,
     Status,
-    TerminalSize,
 )
 from console_automation.core.messages import Message
-from console_automation.core.output import Page
-from console_automation.core.recovery import RunFacts
-from console_automation.core.screen import ScreenSnapshot
 from console_automation.core.session import Session, SessionCommand
 from console_automation.core.timing import Timings
-
-
-class Clock(Protocol):
-    """The time, and which boot of the machine it belongs to."""
-
-    boot_id: str
-
-    def now(self) -> float:
-        """Return epoch seconds."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,157 +256,4 @@ class Store(Protocol):
 
     async def trim_audit(self, *, before: float) -> None:
         """Forget audit records older than a time."""
-        ...
-
-
-class RunObserver(Protocol):
-    """Who is told what becomes of runs. Called on the event loop; must not block."""
-
-    def run_started(self, run_id: str, *, pid: int, at: float) -> None:
-        """The command was spawned. May be told again after a restart, or not at all."""
-        ...
-
-    def run_exited(self, run_id: str, exit: Exit) -> None:
-        """The run is over and its output complete. May be told again until it is confirmed."""
-        ...
-
-    def run_found(self, run_id: str, facts: RunFacts) -> None:
-        """The run has no live shim: these facts are all there will be."""
-        ...
-
-    def run_refused(self, run_id: str, error: str) -> None:
-        """The run could not be begun for want of a resource; nothing was spawned."""
-        ...
-
-    def shim_failed(self, error: str) -> None:
-        """The machinery under the runs broke down and is being restored."""
-        ...
-
-
-class RunHost(Protocol):
-    """Whatever can hold runs. A run begins at most once per id, whatever crashes."""
-
-    async def open(self, observer: RunObserver) -> None:
-        """Get ready to start runs."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of all runs; live ones go on. Idempotent."""
-        ...
-
-    def start(self, run_id: str, command: Command, *, before: OutputCounts) -> None:
-        """Begin a run of a command; the observer hears the rest.
-
-        `before` is what earlier runs of the same job have printed: its numbering goes on from there.
-        """
-        ...
-
-    def adopt(self, run_id: str) -> None:
-        """Take up a run that an earlier process started; the observer hears what became of it."""
-        ...
-
-    def stop(self, run_id: str, *, signal: int, grace: float) -> None:
-        """End a run with everything it started; the exit says `cancel` if this ended it."""
-        ...
-
-    def confirm(self, run_id: str, *, discard: bool) -> None:
-        """The run's end is committed; `discard` when its directory may go at once."""
-        ...
-
-    def discard(self, run_id: str) -> None:
-        """Delete what is left of an ended run; an unknown id is no error."""
-        ...
-
-    async def send_input(self, run_id: str, text: str, *, eof: bool) -> int:
-        """Write to the run's stdin or terminal and return the bytes accepted, maybe not all.
-
-        Raises Conflict when stdin is not open, Unavailable when the shim does not answer.
-        """
-        ...
-
-    async def resize(self, run_id: str, size: TerminalSize) -> None:
-        """Change the size of the run's terminal. Raises Unavailable when the shim does not answer."""
-        ...
-
-    async def wait_for_output(self, run_id: str, *, after: int) -> None:
-        """Return when there is output beyond a sequence number, or the run is over."""
-        ...
-
-    def report(
-        self, run_id: str, channel: Channel, *, since: int = 0, max_bytes: int = 1 << 20
-    ) -> bytes | None:
-        """Return what a run's program has written to one of the files it is given for that, from a
-        byte on; None when there is no such file."""
-        ...
-
-    def progress(self, run_id: str) -> OutputCounts | None:
-        """Return how much a live run has printed so far, None when that is not known."""
-        ...
-
-    @property
-    def capacity(self) -> Mapping[str, int]:
-        """Return figures about the machinery, for metrics: idle and live shims."""
-        ...
-
-
-class OutputLog(Protocol):
-    """What runs printed, as far as it is retained."""
-
-    def read(
-        self, run_id: str, *, since: int, max_bytes: int, max_chunks: int, stream: str | None
-    ) -> Page:
-        """Return the chunks after a sequence number; at least one if there is any."""
-        ...
-
-    def read_end(self, run_id: str, *, max_bytes: int, stream: str | None) -> Page:
-        """Return the newest chunks."""
-        ...
-
-
-class Emulator(Protocol):
-    """A terminal that draws what is printed to it."""
-
-    def feed(self, data: bytes) -> None:
-        """Take output, cut anywhere. Never raises."""
-        ...
-
-    def resize(self, cols: int, rows: int) -> None:
-        """Change its size."""
-        ...
-
-    def snapshot(self) -> ScreenSnapshot:
-        """Return what it shows."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreground:
-    """The program that a terminal's input goes to."""
-
-    pid: int
-    command: str  #: "" when it has just ended
-    is_waiting: bool | None  #: for input, as far as the system tells; None: it does not
-
-
-class ProcessTable(Protocol):
-    """What the system tells of running processes."""
-
-    def foreground(self, pid: int) -> Foreground | None:
-        """Return the program in the foreground of a process's terminal, None when not known."""
-        ...
-
-    def directory(self, pid: int) -> str | None:
-        """Return a process's working directory, None when not known."""
-        ...
-
-
-class LoadGauge(Protocol):
-    """How busy the machine is."""
-
-    def load_per_cpu(self) -> float:
-        """Return the one-minute load average over the number of processors."""
-        ...
-
-    def memory_percent(self) -> float:
-        """Return the share of memory in use, 0 to 100."""
         ...
