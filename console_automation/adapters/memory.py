@@ -12,7 +12,6 @@ from console_automation.core.job import Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.session import CommandStatus, Session, SessionCommand
 from console_automation.core.timing import Timings, summarize
-from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.errors import Unavailable
 from console_automation.ports.stores import (
     AuditRecord,
@@ -20,6 +19,7 @@ from console_automation.ports.stores import (
     Entry,
     JobFilter,
     Outbox,
+    ScheduleStore,
     SessionStore,
 )
 

@@ -34,7 +34,6 @@ from console_automation.core.trigger import next_fire
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.feed import Change
 from console_automation.engine.jobs import JobManager
-from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.errors import (
     AccessDenied,
     BadRequest,
@@ -45,6 +44,7 @@ from console_automation.errors import (
     LimitReached,
     ScheduleNotFound,
 )
+from console_automation.ports.stores import ScheduleStore
 
 log = logging.getLogger(__name__)
 

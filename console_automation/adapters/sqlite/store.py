@@ -16,13 +16,13 @@ from console_automation.adapters.sqlite.sessions import SqliteSessions
 from console_automation.core.job import Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.timing import Timings, summarize
-from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.ports.stores import (
     AuditRecord,
     DefinitionStore,
     Entry,
     JobFilter,
     Outbox,
+    ScheduleStore,
     SessionStore,
 )
 
