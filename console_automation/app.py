@@ -40,7 +40,7 @@ from console_automation.engine.admission import Admission
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
-from console_automation.engine.engine import Engine, EngineStore
+from console_automation.engine.engine import Engine
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.notifications import Courier, Notifications
 from console_automation.engine.output import OutputReader
@@ -55,6 +55,7 @@ from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
 from console_automation.ports.machine import Emulator
 from console_automation.ports.runs import RunHost
+from console_automation.ports.stores import Store
 
 _OPEN = ("pending", "running")
 
@@ -90,7 +91,7 @@ def build_engine(
     directory: StateDirectory,
     settings: Settings,
     *,
-    store: EngineStore | None = None,
+    store: Store | None = None,
     host: RunHost | None = None,
 ) -> Engine:
     """Put an engine together; `store` and `host` can be replaced, for tests that break them."""
@@ -162,7 +163,7 @@ def couriers(settings: Settings) -> dict[Channel, Courier]:
 
 
 def _definitions(
-    directory: StateDirectory, settings: Settings, store: EngineStore, clock: SystemClock
+    directory: StateDirectory, settings: Settings, store: Store, clock: SystemClock
 ) -> Definitions:
     return Definitions(
         settings=settings,

@@ -13,8 +13,6 @@ from console_automation.core.job import Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.session import CommandStatus, Session, SessionCommand
 from console_automation.core.timing import Timings, summarize
-from console_automation.engine.schedule_store import ScheduleStore
-from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.errors import Unavailable
 from console_automation.ports.stores import (
     AuditRecord,
@@ -22,7 +20,9 @@ from console_automation.ports.stores import (
     Entry,
     JobFilter,
     Outbox,
+    ScheduleStore,
     SessionStore,
+    WorkflowStore,
 )
 
 _SAMPLE = 1000

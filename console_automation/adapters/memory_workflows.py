@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from console_automation.core.job import Job
-from console_automation.core.workflow import Registration, Trigger
+from console_automation.core.workflow import Registration, Trigger, completion_key
 from console_automation.core.workflow_run import RunSummary, StepState, WorkflowRun, summary
-from console_automation.engine.workflow_store import completion_key
 
 Work = Callable[[], None]
 

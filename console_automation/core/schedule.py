@@ -146,3 +146,15 @@ def settled(schedule: Schedule, upcoming: float | None) -> Schedule:
 def activated(schedule: Schedule, now: float) -> Schedule:
     """Return the schedule as it fires after `now` and not before, whatever was due."""
     return settled(schedule, next_fire(schedule.version.trigger, now))
+
+
+def with_job(schedule: Schedule, execution: Execution) -> Schedule:
+    """Return the schedule with the job of an execution as its latest, if it has one."""
+    if execution.job_id is None:
+        return schedule
+    return replace(schedule, last_fire=execution.at, last_job_id=execution.job_id)
+
+
+def key_of(fire: float) -> str:
+    """Return what a fire is called in its schedule."""
+    return f"{fire:.3f}"

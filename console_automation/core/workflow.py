@@ -87,6 +87,11 @@ class Registration:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  #: by path of the webhook
 
 
+def completion_key(registration: Registration, job_id: str) -> str:
+    """Return the key of the run that a job's end starts."""
+    return f"completion:{registration.project}:{registration.workflow.name}:{job_id}"
+
+
 def check(workflow: Workflow) -> None:
     """Refuse a workflow that could not be carried out.
 

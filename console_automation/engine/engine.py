@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
 
 from console_automation.config import OnShutdown, Settings
 from console_automation.core.job import Job
@@ -13,20 +12,10 @@ from console_automation.engine.jobs import JobManager
 from console_automation.engine.notifications import Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
-from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
-from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.engine.workflows import Workflows
 from console_automation.ports.machine import ProcessTable
-from console_automation.ports.stores import Store
-
-
-class EngineStore(Store, Protocol):
-    """A Store with the sub-stores of the engine's other parts."""
-
-    workflows: WorkflowStore
-    schedules: ScheduleStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

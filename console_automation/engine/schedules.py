@@ -25,14 +25,15 @@ from console_automation.core.schedule import (
     Schedule,
     Step,
     Version,
+    key_of,
     settled,
     step,
+    with_job,
 )
 from console_automation.core.trigger import next_fire
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.feed import Change
 from console_automation.engine.jobs import JobManager
-from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.errors import (
     AccessDenied,
     BadRequest,
@@ -43,6 +44,7 @@ from console_automation.errors import (
     LimitReached,
     ScheduleNotFound,
 )
+from console_automation.ports.stores import ScheduleStore
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +191,7 @@ class Schedules:
                 version=schedule.version.number,
                 job_id=job.id,
             )
-            after = _with_job(schedule, execution) if is_latest else schedule
+            after = with_job(schedule, execution) if is_latest else schedule
             await self._save(after, execution)
             return job
 
@@ -255,15 +257,18 @@ class Schedules:
             return
         try:
             await self._carry_out(schedule, step(schedule, now))
-        except ConsoleAutomationError as error:
-            self._try_again(schedule.id, error)
         except Exception as error:
-            log.debug("schedule %s failed", schedule.id, exc_info=True)
             self._try_again(schedule.id, error)
 
     def _try_again(self, schedule_id: str, error: Exception) -> None:
         if self._troubles.get(schedule_id) != str(error):  # once is enough for the log
-            log.warning("schedule %s is due and could not go on: %s", schedule_id, error)
+            unforeseen = not isinstance(error, ConsoleAutomationError)
+            log.warning(
+                "schedule %s is due and could not go on: %s",
+                schedule_id,
+                error,
+                exc_info=unforeseen,
+            )
         self._troubles[schedule_id] = str(error)
         self._put(schedule_id, self._clock.now() + _RETRY_SECONDS)
 
@@ -282,7 +287,7 @@ class Schedules:
                 passed, error = Passed.REFUSED, refusal.message
         if spec is None and await self._recorded(schedule) is not schedule:
             return
-        key = _key_of(fire)
+        key = key_of(fire)
         job = None if spec is None else await self._submit(schedule, key, spec)
         execution = Execution(
             schedule_id=schedule.id,
@@ -294,7 +299,7 @@ class Schedules:
             passed=passed,
             error=error,
         )
-        await self._save(settled(_with_job(schedule, execution), todo.next_fire), execution)
+        await self._save(settled(with_job(schedule, execution), todo.next_fire), execution)
 
     async def _recorded(self, schedule: Schedule) -> Schedule:
         """Return the schedule as it is once its fire is on record, if that has been submitted.
@@ -302,18 +307,18 @@ class Schedules:
         It has been when a crash or a full disk kept the schedule from moving on.
         """
         fire = schedule.next_fire
-        job = None if fire is None else await self._submitted(schedule, _key_of(fire))
+        job = None if fire is None else await self._submitted(schedule, key_of(fire))
         if fire is None or job is None:
             return schedule
         execution = Execution(
             schedule_id=schedule.id,
-            key=_key_of(fire),
+            key=key_of(fire),
             at=fire,
             version=schedule.version.number,
             job_id=job.id,
         )
         upcoming = next_fire(schedule.version.trigger, fire)
-        after = settled(_with_job(schedule, execution), upcoming)
+        after = settled(with_job(schedule, execution), upcoming)
         await self._save(after, execution)
         return after
 
@@ -377,20 +382,8 @@ class Schedules:
 _KEYS = "schedule:"
 
 
-def _key_of(fire: float) -> str:
-    """Return what a fire is called in its schedule."""
-    return f"{fire:.3f}"
-
-
 def _full_key(schedule: Schedule, key: str) -> str:
     return f"{_KEYS}{schedule.id}:{key}"
-
-
-def _with_job(schedule: Schedule, execution: Execution) -> Schedule:
-    """Return the schedule with the job of an execution as its latest, if it has one."""
-    if execution.job_id is None:
-        return schedule
-    return replace(schedule, last_fire=execution.at, last_job_id=execution.job_id)
 
 
 def _log_failure(noted: "asyncio.Future[None]") -> None:

@@ -38,7 +38,6 @@ from console_automation.engine.definitions import Definitions
 from console_automation.engine.feed import Change
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.waiters import Waiters
-from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.errors import (
     ConsoleAutomationError,
     JobNotFound,
@@ -46,6 +45,7 @@ from console_automation.errors import (
     Unavailable,
     WorkflowNotFound,
 )
+from console_automation.ports.stores import WorkflowStore
 
 log = logging.getLogger(__name__)
 

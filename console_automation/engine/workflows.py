@@ -15,7 +15,14 @@ from typing import Any
 from console_automation.core.access import LOCAL
 from console_automation.core.definition import Caller
 from console_automation.core.job import Job, Status
-from console_automation.core.workflow import Registration, Trigger, TriggerKind, Workflow, check
+from console_automation.core.workflow import (
+    Registration,
+    Trigger,
+    TriggerKind,
+    Workflow,
+    check,
+    completion_key,
+)
 from console_automation.core.workflow_life import Graph, completed_steps
 from console_automation.core.workflow_run import (
     MANUAL,
@@ -31,7 +38,6 @@ from console_automation.engine.feed import Change
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.json_schemas import check_schema, mismatch
 from console_automation.engine.workflow_runs import KEY, WorkflowRuns
-from console_automation.engine.workflow_store import WorkflowStore, completion_key
 from console_automation.errors import (
     BadRequest,
     Conflict,
@@ -40,6 +46,7 @@ from console_automation.errors import (
     LimitReached,
     WorkflowNotFound,
 )
+from console_automation.ports.stores import WorkflowStore
 
 log = logging.getLogger(__name__)
 

@@ -195,6 +195,12 @@ class JobOptions(RunOptions):
         "end", description="What becomes of processes that outlive the command."
     )
     retry: Retry | None = None
+    notify: list[Notify] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Tell of its end: {webhook: URL}, {email: address} or {command: shell line},"
+        " each with on: [statuses] if not any.",
+    )
 
 
 class ExecuteOptions(JobOptions):
@@ -212,12 +218,6 @@ class ExecuteOptions(JobOptions):
         description="Jobs that must complete before it starts.",
     )
     even_if_failed: bool = Field(False, description="Start it however those ended.")
-    notify: list[Notify] = Field(
-        default_factory=list,
-        max_length=20,
-        description="Tell of its end: {webhook: URL}, {email: address} or {command: shell line},"
-        " each with on: [statuses] if not any.",
-    )
     terminal: Terminal | None = Field(None, description="Run it on a terminal, not on pipes.")
     wait_ms: Milliseconds = Field(0, description="Wait this long for its end.")
 

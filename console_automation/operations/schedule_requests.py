@@ -76,7 +76,7 @@ class CreateSchedule(Request):
     job: Name | None = Field(None, description="Instead of command: a job definition.")
     input: Json | None = Field(None, description="What that is given.")
     trigger: Trigger
-    options: JobOptions | None = None
+    options: JobOptions = Field(default_factory=JobOptions)
     metadata: Metadata = Field(
         default_factory=dict, description="Yours; each run has it in CONSOLE_AUTOMATION_METADATA."
     )
@@ -91,7 +91,7 @@ class CreateSchedule(Request):
     def _is_one(self) -> "CreateSchedule":
         if (self.command is None) is (self.job is None):
             raise ValueError("must have one of 'command' and 'job'")
-        if self.command is None and (self.args is not None or self.options is not None):
+        if self.command is None and self.model_fields_set & {"args", "options"}:
             raise ValueError("must have 'args' and 'options' with 'command' only")
         if self.job is None and self.input is not None:
             raise ValueError("must have 'input' with 'job' only")

@@ -70,7 +70,7 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
             "type": "object",
             "description": "Of each job, as for console_execute_async: workingDirectory, environment,"
             " shell, stdin, timeout (ms; default 300000, 0: never), idleTimeout, priority, tags,"
-            " retry ({maxAttempts, backoffMs, ...}), leftovers, ...",
+            " retry ({maxAttempts, backoffMs, ...}), notify, ...",
         },
     ),
     "Notify": ("", {"type": "object"}),

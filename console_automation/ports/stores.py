@@ -15,8 +15,11 @@ from console_automation.core.job import (
     Status,
 )
 from console_automation.core.messages import Message
+from console_automation.core.schedule import Execution, Schedule, Version
 from console_automation.core.session import Session, SessionCommand
 from console_automation.core.timing import Timings
+from console_automation.core.workflow import Registration, Trigger
+from console_automation.core.workflow_run import RunSummary, StepState, WorkflowRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,125 @@ class Outbox(Protocol):
         ...
 
 
+class ScheduleStore(Protocol):
+    """The schedules, their versions and what became of their fires, durable. Writes are those of the
+    Store."""
+
+    def save(self, schedule: Schedule, *executions: Execution, keep: int) -> Future[None]:
+        """Add a schedule, or replace its state, with new executions, in one transaction.
+
+        Its version is added if it is new; one that is there never changes, and neither does an
+        execution. The newest `keep` executions are kept, as many versions, and the active one.
+        Fails with Unavailable when another schedule of project and owner has the name.
+        """
+        ...
+
+    async def several(self, schedule_ids: Sequence[str]) -> list[Schedule]:
+        """Return those that there are of these schedules."""
+        ...
+
+    async def named(self, name: str) -> list[Schedule]:
+        """Return the schedules of a name, of every project, oldest first."""
+        ...
+
+    async def page(
+        self,
+        *,
+        after: str | None,
+        limit: int,
+        project: str | None = None,
+        owner: str | None = None,
+    ) -> tuple[list[Schedule], int]:
+        """Return schedules oldest first, newer than the schedule `after`, and how many there are in
+        all, or of a project or an owner."""
+        ...
+
+    async def upcoming(self) -> list[tuple[str, float]]:
+        """Return the ids of the active schedules, and when the next fire of each is due."""
+        ...
+
+    async def versions(self, schedule_id: str) -> list[Version]:
+        """Return a schedule's versions, newest first."""
+        ...
+
+    async def executions(self, schedule_id: str, *, limit: int) -> list[Execution]:
+        """Return what became of a schedule's fires, newest first."""
+        ...
+
+    async def unended(self) -> list[Execution]:
+        """Return the executions whose job's end is not on record."""
+        ...
+
+    def end(self, job_id: str, *, status: str, at: float) -> Future[None]:
+        """Put the end of an execution's job on record; the first is final."""
+        ...
+
+    def delete(self, schedule_id: str) -> Future[None]:
+        """Forget a schedule with its versions and executions; an unknown id is no error."""
+        ...
+
+
+class WorkflowStore(Protocol):
+    """The workflows and their runs, durable. Writes are those of the Store."""
+
+    def save(self, registration: Registration) -> Future[None]:
+        """Add a workflow, or replace the one of that name in its project."""
+        ...
+
+    async def all(self) -> list[Registration]:
+        """Return the workflows, by project and name."""
+        ...
+
+    def delete(self, project: str, name: str) -> Future[None]:
+        """Forget a workflow; its runs stay. An unknown one is no error."""
+        ...
+
+    def add_run(self, run: WorkflowRun) -> Future[None]:
+        """Add a run, with the steps that it takes over from another, in one transaction.
+
+        Fails with Unavailable when another run has its key.
+        """
+        ...
+
+    def save_run(self, run: WorkflowRun) -> Future[None]:
+        """Replace a run's state, but for its steps. One that is over is final, whatever is asked."""
+        ...
+
+    def save_step(self, run_id: str, step_id: str, state: StepState) -> Future[None]:
+        """Keep how a step ended. It may wait a moment for other writes to share a transaction."""
+        ...
+
+    async def run(self, run_id: str) -> WorkflowRun | None:
+        """Return a run with those of its steps that are over."""
+        ...
+
+    async def run_by_key(self, key: str) -> WorkflowRun | None:
+        """Return the run that has a key."""
+        ...
+
+    async def unfinished(self) -> list[WorkflowRun]:
+        """Return the runs that are not over, oldest first."""
+        ...
+
+    async def latest(
+        self, *, project: str | None, name: str | None, limit: int
+    ) -> Sequence[RunSummary]:
+        """Return runs newest first."""
+        ...
+
+    async def unanswered(
+        self, trigger: Trigger, registration: Registration, *, limit: int
+    ) -> list[Job]:
+        """Return finished jobs whose end was to start a workflow since it was registered and for which
+        there is no run; oldest first."""
+        ...
+
+    def prune(self, *, ended_before: float) -> Future[None]:
+        """Forget runs that ended before a time, but for those whose trigger is a job that is kept:
+        these are what tells that its end has been answered."""
+        ...
+
+
 class Store(Protocol):
     """The jobs and their journal, durable.
 
@@ -146,6 +268,8 @@ class Store(Protocol):
     """
 
     sessions: SessionStore
+    schedules: ScheduleStore
+    workflows: WorkflowStore
     definitions: DefinitionStore
     outbox: Outbox
 

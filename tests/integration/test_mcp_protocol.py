@@ -64,7 +64,8 @@ async def test_the_list_of_tools_is_small_and_complete(client: mcp.Client) -> No
     assert {tool.name for tool in listed.tools} == set(OPERATIONS)
     told = {"by_alias": True, "exclude_unset": True, "exclude_none": True}
     wire = listed.model_dump_json(include={"tools"}, **told)
-    assert len(wire.encode()) < 26_000 + 8_000  # jobs and sessions, schedules
+    # Jobs and sessions; definitions; schedules.
+    assert len(wire.encode()) < 26_000 + 8_000 + 8_000
     for tool in listed.tools:
         assert tool.title and tool.description and len(tool.description) < 2_048
         assert tool.annotations is not None
@@ -119,6 +120,11 @@ async def test_every_tool_answers_as_its_schema_says(client: mcp.Client, gate: G
     await call("console_list_sessions")
     await call("console_stop_session", **of, force=True)
     await call("console_cleanup_sessions")
+    await call("console_register_job", name="leap", command="true")
+    assert (await call("console_list_job_definitions", name="leap"))["total"] == 1
+    done = await call("console_execute_job", name="leap")
+    await call("console_get_job_result", jobId=done["jobId"])
+    await call("console_remove_job", name="leap")
     trigger = {"cron": "0 0 29 2 *"}
     made = await call("console_create_schedule", name="leap", command="true", trigger=trigger)
     of = {"scheduleId": made["schedule"]["scheduleId"]}

@@ -31,7 +31,7 @@ from tests.integration.steps import ok, refused
 from tests.waiting import until
 
 GUARDED = {each.name for each in OPERATIONS.values() if each.guarded}
-TOOLSETS = {"toolsets": "jobs sessions definitions"}
+TOOLSETS = {"toolsets": "jobs sessions definitions schedules"}
 OPEN = {"name": "open", "command": "echo ran"}
 BUILDERS = {
     "name": "build",
@@ -329,3 +329,54 @@ def test_a_role_of_admin_that_somebody_wrote_into_the_file_is_not_given(home: Pa
     path.write_text(path.read_text().replace('"x"', '"admin"'))
     principal = tokens.bearer(token.encode())
     assert principal is not None and not principal.is_admin
+
+
+async def test_a_principal_schedules_what_they_may_run_and_nobody_else_sees_it(
+    server: Server,
+) -> None:
+    await prepared(server)
+    yearly = {"trigger": {"cron": "0 0 29 2 *"}}
+    create, run = "console_create_schedule", "console_trigger_schedule"
+    async with (
+        as_principal(server, "ci", roles=["builder"], scopes=["deploy"]) as ci,
+        as_principal(server, "other") as other,
+    ):
+        for forbidden in ({"command": "true"}, {"job": "secret"}):
+            await refused(ci, create, name="no", **forbidden, **yearly)
+        assert (await ok(ci, "console_list_schedules"))["total"] == 0
+        made = (await ok(ci, create, name="nightly", job="build", **yearly))["schedule"]
+        job_id = (await ok(ci, run, scheduleId="nightly"))["jobId"]
+        assert (await ended(ci, job_id))["status"] == "completed"
+        await refused(other, create, name="x", job="build", **yearly)
+        await ok(other, create, name="nightly", job="open", **yearly)
+        assert (await ok(other, "console_list_schedules"))["total"] == 1
+        for tool in ("get", "update", "trigger", "delete"):
+            answers = [
+                await refused(other, f"console_{tool}_schedule", scheduleId=each)
+                for each in (made["scheduleId"], "schedule-00000000000000000000000000")
+            ]
+            assert [each["code"] for each in answers] == ["SCHEDULE_NOT_FOUND"] * 2
+    async with over_http(server) as admin:
+        assert (await ok(Connected(admin), "console_list_schedules"))["total"] == 2
+
+
+async def test_a_schedule_fires_no_more_for_whom_the_definition_refuses_meanwhile(
+    server: Server,
+) -> None:
+    await prepared(server)
+    async with as_principal(server, "ci") as ci:
+        every = {"trigger": {"everyMs": 1000}}
+        await ok(ci, "console_create_schedule", name="s", job="open", **every)
+        rule = {"action": "execute", "roles": ["chief"]}
+        async with over_http(server) as admin:
+            closed = {**OPEN, "permissions": [rule]}
+            await ok(Connected(admin), "console_register_job", **closed)
+
+        async def skipped() -> bool:
+            history = (await ok(ci, "console_get_schedule", scheduleId="s"))["history"]
+            found = [each for each in history if each.get("skipped") == "refused"]
+            return bool(found) and "may not execute" in found[0]["error"]
+
+        await until(skipped)
+        no = await refused(ci, "console_trigger_schedule", scheduleId="s")
+        assert "may not execute" in no["error"]

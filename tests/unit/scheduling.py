@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from asyncio import Future, get_running_loop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.schedules import Schedules
 from console_automation.errors import StoreFull
-from console_automation.ports.stores import Entry, JobFilter
+from console_automation.ports.stores import JobFilter
 from tests.builders import definitions_of, script, spec
 from tests.conftest import CalmGauge
 
@@ -88,11 +88,11 @@ class DyingStore(MemoryStore):
         schedules.fuse = fuse
         self.schedules = schedules
 
-    def insert(self, job: Job, entries: Sequence[Entry]) -> Future[None]:
-        return self.fuse.around("insert", lambda: super(DyingStore, self).insert(job, entries))
+    def insert(self, *new: Any) -> Future[None]:
+        return self.fuse.around("insert", lambda: super(DyingStore, self).insert(*new))
 
-    def update(self, job: Job, entries: Sequence[Entry], *, urgent: bool = True) -> Future[None]:
-        return self.fuse.around("update", lambda: super(DyingStore, self).update(job, entries))
+    def update(self, *change: Any, urgent: bool = True) -> Future[None]:
+        return self.fuse.around("update", lambda: super(DyingStore, self).update(*change))
 
 
 class Service:

@@ -17,15 +17,15 @@ from console_automation.adapters.sqlite.workflows import SqliteWorkflows
 from console_automation.core.job import Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.timing import Timings, summarize
-from console_automation.engine.schedule_store import ScheduleStore
-from console_automation.engine.workflow_store import WorkflowStore
 from console_automation.ports.stores import (
     AuditRecord,
     DefinitionStore,
     Entry,
     JobFilter,
     Outbox,
+    ScheduleStore,
     SessionStore,
+    WorkflowStore,
 )
 
 _SAMPLE = 1000

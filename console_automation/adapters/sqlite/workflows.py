@@ -9,7 +9,7 @@ from console_automation.adapters.sqlite.database import Database, Statement
 from console_automation.adapters.sqlite.rows import dump, job_of, load
 from console_automation.core.definition import Caller
 from console_automation.core.job import Job, Status
-from console_automation.core.workflow import Registration, Trigger
+from console_automation.core.workflow import Registration, Trigger, completion_key
 from console_automation.core.workflow_codec import (
     caller_to_plain,
     run_spec_from_plain,
@@ -20,7 +20,6 @@ from console_automation.core.workflow_codec import (
     workflow_to_plain,
 )
 from console_automation.core.workflow_run import RunReason, RunSummary, StepState, WorkflowRun
-from console_automation.engine.workflow_store import completion_key
 
 
 class SqliteWorkflows:

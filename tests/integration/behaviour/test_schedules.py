@@ -270,6 +270,56 @@ async def test_a_program_that_is_not_there_is_the_answer_of_the_call(
     assert (await details(client, made))["schedule"] == made
 
 
+async def test_a_typed_job_runs_with_its_input_and_its_result_is_there(
+    client: Client, tmp_path: Path
+) -> None:
+    name = f"typed-{next(NUMBERS)}"
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    defined = {
+        "name": name,
+        "command": "sh",
+        "args": ["-c", 'printf %s "$CONSOLE_AUTOMATION_INPUT" > "$CONSOLE_AUTOMATION_RESULT"'],
+        "inputSchema": schema,
+        "workingDirectory": str(tmp_path),
+    }
+    await ok(client, "console_register_job", **defined)
+    wanted = {"name": name, "job": name, "trigger": YEARLY}
+    no = await refused(client, CREATE, **wanted, input={"n": "x"})
+    assert no["code"] == "INVALID_ARGUMENT" and no["details"]["field"].startswith("input")
+    made = (await ok(client, CREATE, **wanted, input={"n": 7}))["schedule"]
+    assert (made["job"], made["input"]) == (name, {"n": 7})
+    of = {"scheduleId": made["scheduleId"]}
+    run = await ok(client, RUN, **of)
+    assert (await over(client, run["jobId"]))["status"] == "completed"
+    result = await ok(client, "console_get_job_result", jobId=run["jobId"])
+    assert result["result"] == {"n": 7}
+    no = await refused(client, UPDATE, **of, timeout=5)
+    assert no["details"]["field"] == "timeout" and "definition" in no["error"]
+    await ok(client, "console_remove_job", name=name)
+    assert (await refused(client, RUN, **of))["code"] == "DEFINITION_NOT_FOUND"
+    await ok(client, DELETE, **of)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"command": "true", "job": "x"},
+        {"command": "true", "input": {}},
+        {"job": "x", "args": []},
+        {"job": "x", "options": {}},
+    ],
+    ids=str,
+)
+async def test_a_schedule_has_either_a_command_or_a_job(
+    client: Client, fields: dict[str, Any]
+) -> None:
+    no = await refused(client, CREATE, name="x", trigger=YEARLY, **fields)
+    assert (no["code"] == "INVALID_ARGUMENT" and "'job'" in no["error"]) or "'command'" in no[
+        "error"
+    ]
+
+
 @pytest.mark.parametrize("tool", [GET, UPDATE, RUN, DELETE])
 async def test_a_schedule_that_is_not_there_is_not_found(client: Client, tool: str) -> None:
     no = await refused(client, tool, scheduleId="nobody")

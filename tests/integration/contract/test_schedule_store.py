@@ -22,8 +22,8 @@ from console_automation.core.schedule import (
     settled,
 )
 from console_automation.core.trigger import Cron, Interval, Once, Trigger
-from console_automation.engine.schedule_store import ScheduleStore
 from console_automation.errors import Unavailable
+from console_automation.ports.stores import ScheduleStore
 from tests.builders import script, spec
 
 KEEP = 100

@@ -12,7 +12,14 @@ from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.core.definition import Caller
 from console_automation.core.job import Phase, Status
 from console_automation.core.retry import RetryPolicy
-from console_automation.core.workflow import Registration, Step, Trigger, TriggerKind, Workflow
+from console_automation.core.workflow import (
+    Registration,
+    Step,
+    Trigger,
+    TriggerKind,
+    Workflow,
+    completion_key,
+)
 from console_automation.core.workflow_run import (
     RunReason,
     RunSpec,
@@ -21,8 +28,8 @@ from console_automation.core.workflow_run import (
     WorkflowRun,
     summary,
 )
-from console_automation.engine.workflow_store import WorkflowStore, completion_key
 from console_automation.errors import Unavailable
+from console_automation.ports.stores import WorkflowStore
 from tests.builders import exit_of, job, spec
 
 CALLER = Caller(client="test", principal="local", environment={"A": "ä"}, cwd="/p")
