@@ -36,6 +36,7 @@ from console_automation.core.session import (
     new_session,
 )
 from console_automation.core.shells import ShellKind
+from console_automation.core.trigger import Cron
 from console_automation.errors import Unavailable
 from console_automation.ports.stores import JobFilter
 from tests.builders import command, job
@@ -177,6 +178,26 @@ async def test_a_job_keeps_its_project_and_one_from_before_there_were_any_has_no
     found, total = await store.page(JobFilter(project="/srv/app"), before=None, limit=9)
     assert ({each.id for each in found}, total) == (ids, len(ids))
     assert [each.id for each in await store.named("näme")] == ["job-completed"]
+    await store.close()
+
+
+async def test_a_database_of_version_4_opens_with_all_that_is_new_in_it(home: Path) -> None:
+    restore(home, next(path for path in PAST if path.stem == "version_4"))
+    store = SqliteStore(home)
+    await store.open()
+    [definition] = await store.definitions.all()
+    assert (definition.name, definition.args) == ("count", ("-l", "{file}"))
+    assert definition.retry.jitter == 0.5 and definition.permissions[0].roles == ("r",)
+    assert await store.result("job-completed") == '{"n":5}'
+    [message] = await store.outbox.due(at=1760000002.0, each=1, limit=9)
+    assert (message.id, message.attempts) == ("notification-job-failed.1", 2)
+    [schedule] = await store.schedules.named("nightly")
+    assert schedule.version.trigger == Cron(expression="30 2 * * *", timezone="Europe/Berlin")
+    assert len(await store.schedules.executions(schedule.id, limit=9)) == 2
+    [workflow] = await store.workflows.all()
+    [run] = await store.workflows.unfinished()
+    assert workflow.workflow.name == run.spec.workflow.name == "w"
+    assert set(run.steps) == {"a"}
     await store.close()
 
 
