@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Waits are cut short so that a test can see one end; everything else is as users have it.
 SETTINGS: dict[str, Any] = {
-    "toolsets": "jobs sessions definitions schedules",
+    "toolsets": "jobs sessions definitions schedules workflows",
     "max_wait_ms": 1000,
     "kill_grace_ms": 500,
     "progress_interval_ms": 50,

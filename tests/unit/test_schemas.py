@@ -34,6 +34,7 @@ def parts_of(schema: Any) -> Iterator[dict[str, Any]]:
     [
         ({"jobs"}, 16_000),
         ({"jobs", "sessions"}, 26_000),
+        ({"definitions"}, 8_000),
         ({"schedules"}, 8_000),
         ({"workflows"}, 8_000),
     ],
