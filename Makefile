@@ -12,8 +12,8 @@ demo: $(STAMP)  ## Install, start and drive the product with a real MCP client
 	@$(BIN)/python demo/demo.py
 	@$(BIN)/python demo/sessions.py
 
-test: programs lint $(STAMP)  ## Lint, then every test
-	$(BIN)/python -m pytest
+test: programs lint $(STAMP)  ## Lint, then every test, on all processors
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit

@@ -95,7 +95,7 @@ def spec_to_plain(spec: JobSpec) -> Plain:
 
 def spec_from_plain(plain: Plain) -> JobSpec:
     """Return the spec that `spec_to_plain` was given."""
-    contract = plain.get("contract")
+    contract = {**plain}.get("contract")  # what is no mapping raises TypeError
     return JobSpec(
         **{
             **plain,

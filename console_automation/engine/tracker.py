@@ -86,6 +86,21 @@ class Tracker:
             self.has_prompted and not self.at_prompt
         )
 
+    @property
+    def has_read(self) -> bool:
+        """Whether the shell has begun to read what was typed last, so that it waits for more when it waits.
+
+        What is typed before it does would come upon a terminal whose modes are about to change: a line
+        that ends for the shell would be one without an end for the command.
+        """
+        execution = self.execution
+        return (
+            execution is None
+            or execution.is_over
+            or execution.has_begun
+            or self.cursor > execution.command.since
+        )
+
     async def catch_up(self) -> None:
         """Follow the output to its end as it is now: a program may print faster than this reads."""
         async with self._lock:

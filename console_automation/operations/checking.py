@@ -10,7 +10,7 @@ from console_automation.errors import BadRequest
 
 M = TypeVar("M", bound=BaseModel)
 
-_SHOWN = 30  #: of the names that are known
+_SHOWN = 12  #: of the names that are known
 
 
 def checked(model: type[M], arguments: object) -> M:

@@ -42,6 +42,16 @@ async def create_session(
         quick = OutputQuery(max_bytes=1, max_chunks=1, wait=min(wait, _FIRST_OUTPUT_SECONDS))
         await engine.session_output.read(session.id, quick)
     read = await engine.session_output.read(session.id, newest(engine.settings))
+    if ready and not sanitize(text_of(read.page.chunks)):
+        # The mark of a prompt may come before its text.
+        more = OutputQuery(
+            since=read.page.next_since,
+            max_bytes=1,
+            max_chunks=1,
+            wait=min(wait, _FIRST_OUTPUT_SECONDS),
+        )
+        await engine.session_output.read(session.id, more)
+        read = await engine.session_output.read(session.id, newest(engine.settings))
     if read.printer.error is not None:
         raise session_closed(read.printer)
     result: view.CreateResult = {
@@ -246,7 +256,7 @@ async def _state(engine: Engine, session: Session) -> view.StateResult:
     if tracker.at_prompt and not tracker.is_executing and has_terminal:
         result["state"] = "idle"
     else:
-        waits = front is not None and front.is_waiting is True
+        waits = front is not None and front.is_waiting is True and tracker.has_read
         result["state"] = "waiting_for_input" if waits else "executing"
     if front is not None and front.command:
         result["foreground"] = front.command

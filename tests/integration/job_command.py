@@ -20,7 +20,7 @@ class Shell:
 
     def __init__(self, home: Path, directory: Path, **environment: str | None) -> None:
         # The tests may run under make, whose variables would tell a make in a job that it is nested.
-        none = dict.fromkeys(("COLUMNS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"))
+        none = dict.fromkeys(("COLUMNS", "LINES", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"))
         changes = {"CONSOLE_AUTOMATION_HOME": str(home), **none, **environment}
         self.home = home
         self.directory = directory

@@ -260,3 +260,16 @@ async def test_output_that_the_disk_did_not_take_does_not_end_the_following(
     monkeypatch.undo()
     bench.print_more(None, None, None, None, END)
     assert (await bench.command(ID)).exit_code == 7
+
+
+async def test_a_shell_that_has_not_read_its_command_yet_does_not_wait_for_more(
+    make: Make,
+) -> None:
+    """It waits on its terminal as one does that wants an answer, until it is its turn to run."""
+    bench, each = await in_shell(make)
+    execution = await bench.manager.executions.execute(each, "read answer")
+    tracker = await bench.manager.executions.tracker(each)
+    assert not tracker.has_read
+    bench.printed.chunks[each.run_id].append(b"read")
+    await tracker.catch_up()
+    assert tracker.has_read and not execution.has_begun

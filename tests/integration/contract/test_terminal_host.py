@@ -17,7 +17,14 @@ import pytest
 
 from console_automation.adapters.output_log import SegmentLog
 from console_automation.adapters.windows_sessions import WindowsSessions
-from console_automation.core.job import Cause, Command, OnOutputLimit, OutputCounts, TerminalSize
+from console_automation.core.job import (
+    Cause,
+    Channel,
+    Command,
+    OnOutputLimit,
+    OutputCounts,
+    TerminalSize,
+)
 from console_automation.core.output import Chunk
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import ConsoleAutomationError
@@ -361,10 +368,10 @@ async def test_who_waits_for_output_is_told_of_it_and_of_the_end(stage: Terminal
 
 
 async def test_what_a_program_reports_beside_its_output_can_be_read(stage: TerminalStage) -> None:
-    assert stage.host.report(RUN) is None
+    assert stage.host.report(RUN, Channel.REPORT) is None
     program = "import os; open(os.environ['CONSOLE_AUTOMATION_REPORT'], 'wb').write(b'news')"
     await stage.ended(stage.start(program))
-    assert stage.host.report(RUN) == b"news"
+    assert stage.host.report(RUN, Channel.REPORT) == b"news"
 
 
 async def test_what_is_discarded_is_gone(stage: TerminalStage) -> None:
