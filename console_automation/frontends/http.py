@@ -14,6 +14,8 @@ import socket
 from pathlib import Path
 
 import uvicorn
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -92,6 +94,7 @@ class Gate:
         if not principal.is_admin and scope["path"] not in _OPEN:
             return _refused(403, "this is for the user of the machine")
         scope["principal"] = principal
+        scope["user"] = _user(principal)
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
             return _refused(413, f"a request may have {self._max_body} bytes")
@@ -105,6 +108,11 @@ class Gate:
         if hmac.compare_digest(given, self._token):
             return LOCAL
         return self._tokens.bearer(given)
+
+
+def _user(principal: Principal) -> AuthenticatedUser:
+    """Return a principal as the SDK wants to know it, so that an MCP session is for its opener alone."""
+    return AuthenticatedUser(AccessToken(token="", client_id=principal.name, scopes=[]))
 
 
 async def _take_body(scope: Scope, receive: Receive) -> None:
