@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from itertools import count
@@ -341,6 +342,26 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept(home: Path, tmp_path: P
     assert shell.server("token", "revoke", "ci").returncode == 0
     assert Tokens(home).bearer(token.encode()) is None
     assert shell.server("token", "revoke", "ci").returncode == 3
+
+
+def test_changes_at_the_same_time_bring_no_revoked_token_back_and_lose_none(home: Path) -> None:
+    names = [f"guest-{number}" for number in range(100)]
+    old, new = names[:50], names[50:]
+    for name in old:
+        Tokens(home).add(name, roles=[], scopes=[], lifetime=None)
+
+    def revoke(name: str) -> None:
+        assert Tokens(home).revoke(name)
+
+    def add(name: str) -> None:
+        Tokens(home).add(name, roles=[], scopes=[], lifetime=None)
+
+    with ThreadPoolExecutor(8) as people:
+        done = [people.submit(revoke, name) for name in old]
+        done += [people.submit(add, name) for name in new]
+    for each in done:
+        each.result()
+    assert sorted(Tokens(home).all()) == sorted(new)
 
 
 @pytest.mark.parametrize(
