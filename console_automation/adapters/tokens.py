@@ -4,6 +4,7 @@ A token is 256 random bits and is shown once; the file has its SHA-256, which fo
 needs no salt and no stretching.
 """
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -11,7 +12,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +60,6 @@ class Tokens:
                 " this machine.",
                 field="name",
             )
-        entries = dict(self._current())
-        if name in entries:
-            raise BadRequest(f"{name} has a token already; revoke it first.", field="name")
         words = {"roles": sorted(set(roles)), "scopes": sorted(set(scopes))}
         for field, given in words.items():
             for word in given:
@@ -69,16 +68,16 @@ class Tokens:
         token = secrets.token_urlsafe(32)
         expires = None if lifetime is None else time.time() + lifetime
         digest = hashlib.sha256(token.encode()).hexdigest()
-        self._write({**entries, name: {"sha256": digest, **words, "expires": expires}})
+        with self._changing() as entries:
+            if name in entries:
+                raise BadRequest(f"{name} has a token already; revoke it first.", field="name")
+            entries[name] = {"sha256": digest, **words, "expires": expires}
         return token
 
     def revoke(self, name: str) -> bool:
         """Forget a principal; False when there is none of that name."""
-        entries = dict(self._current())
-        if entries.pop(name, None) is None:
-            return False
-        self._write(entries)
-        return True
+        with self._changing() as entries:
+            return entries.pop(name, None) is not None
 
     def all(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the principals by name: roles, scopes, and when each expires, in epoch seconds."""
@@ -98,6 +97,21 @@ class Tokens:
         if stamp != self._stamp:
             self._stamp, self._entries = stamp, _read(self._path)
         return self._entries
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Any]]:
+        """Give what the file has to be changed, and write it; one at a time, or a revoked token might
+        come back."""
+        lock = os.open(
+            self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            entries = dict(self._current())
+            yield entries
+            self._write(entries)
+        finally:
+            os.close(lock)
 
     def _write(self, entries: Mapping[str, Any]) -> None:
         fresh = self._path.with_suffix(".new")

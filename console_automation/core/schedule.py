@@ -15,6 +15,7 @@ from console_automation.core.trigger import Trigger, newest_fires, next_fire, sp
 
 LATE = 60.0  #: seconds after which a fire counts as missed
 MOST_MADE_UP = 100
+JOB_KEYS = "schedule:"  #: how the idempotency keys of schedules' jobs begin
 
 
 class Missed(StrEnum):
@@ -158,3 +159,8 @@ def with_job(schedule: Schedule, execution: Execution) -> Schedule:
 def key_of(fire: float) -> str:
     """Return what a fire is called in its schedule."""
     return f"{fire:.3f}"
+
+
+def job_key(schedule: Schedule, key: str) -> str:
+    """Return the idempotency key of the job of what goes by a key in its schedule."""
+    return f"{JOB_KEYS}{schedule.id}:{key}"

@@ -2,7 +2,8 @@
 
 A job made from a definition is given two files (`core.report`). What it appends to the one is taken
 over into its journal, each line once: the entry says how far the file has been read, in the same
-transaction. The other one is its result, which has to match the definition's schema.
+transaction. Of progress the journal has less and less the longer a run takes, and always the last. The
+other one is its result, which has to match the definition's schema.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ _LOOK_SECONDS = 0.5
 _PIECE = 65_536  #: bytes read at once
 _LAST_PIECES = 16  #: read at the end of a job, at most
 _MOST_LINES = 1_000  #: of a job's log that are kept
+_PAUSE = 0.01  #: between two entries of progress, as a share of the time that a run has taken
+_TOLD = ("Logged", "Progressed", "Explained")  #: the journal's entries
 SHOWN_LINES = 20
 
 
@@ -33,9 +36,13 @@ class _Reader:
     """How far a job's report has been read, and the end of what it said."""
 
     run_id: str
+    since: float  #: when reading began
     at: int = 0
     lines: int = 0
     progress: Progress | None = None
+    recorded: Progress | None = None  #: the progress that the journal has
+    recorded_at: float = 0.0
+    error: str | None = None  #: why the run is about to fail, in its own words
     log: deque[str] = field(default_factory=lambda: deque(maxlen=SHOWN_LINES))
 
 
@@ -72,7 +79,7 @@ class Reports:
         if job.spec.contract is None or job.run_id is None:
             return None
         former = self._readers.get(job.id)
-        reader = self._readers[job.id] = _Reader(run_id=job.run_id)
+        reader = self._readers[job.id] = self._reader(job)
         if former:  # of another attempt: its log goes on, its progress does not
             reader.lines, reader.log = former.lines, former.log
         self._look_again()
@@ -93,8 +100,17 @@ class Reports:
         job = self._ledger.active(job_id)
         if job is None or job.is_terminal:
             del self._readers[job_id]
-        elif job.is_live and (entries := self._read(job_id)[0]):
+        elif job.is_live:
+            self._take_over(job_id, self._readers[job_id])
+
+    def _take_over(self, job_id: str, reader: _Reader) -> None:
+        before, now = reader.at, self._clock.now()
+        entries = self._read(job_id, reader)
+        if now - reader.recorded_at >= _PAUSE * (now - reader.since):
+            entries += self._progressed(job_id, reader)
+        if entries:
             self._ledger.note(entries)
+        if reader.at > before:
             self._changes.tell(job_id)
 
     def latest(self, job_id: str) -> Progress | None:
@@ -110,7 +126,7 @@ class Reports:
             self._note(job.id)
         reader = self._readers.get(job.id)
         if reader is None:
-            reader = _Reader(run_id=job.run_id or "")
+            reader = self._reader(job)
             _recall(reader, await self._ledger.store.journal(job.id))
         return reader.progress, list(reader.log)
 
@@ -119,61 +135,67 @@ class Reports:
         contract = job.spec.contract
         if contract is None or job.run_id is None:
             return Report(), []
-        if job.id not in self._readers:
-            self._readers[job.id] = _Reader(run_id=job.run_id)
-        entries, error = list[Entry](), None
+        reader = self._readers.setdefault(job.id, self._reader(job))
+        entries = list[Entry]()
         for _ in range(_LAST_PIECES):
-            more, explained = self._read(job.id)
-            error = explained or error
-            if not more and not explained:
+            before = reader.at
+            entries += self._read(job.id, reader)
+            if reader.at == before:
                 break
-            entries += more
+        entries += self._progressed(job.id, reader)
         if exit.cause is Cause.EXIT and exit.code == 0:
             return self._result(job.run_id, contract), entries
-        return Report(error=error), entries
+        return Report(error=reader.error), entries
+
+    def _reader(self, job: Job) -> _Reader:
+        return _Reader(run_id=job.run_id or "", since=self._clock.now())
 
     # -- the progress file -------------------------------------------------------------------
 
-    def _read(self, job_id: str) -> tuple[list[Entry], str | None]:
-        """Read on, and return entries for what is new, and the error if that was explained."""
-        reader = self._readers[job_id]
+    def _read(self, job_id: str, reader: _Reader) -> list[Entry]:
+        """Read on, and return entries for what is new, but for the progress."""
         data = self._host.report(reader.run_id, Channel.PROGRESS, since=reader.at, max_bytes=_PIECE)
         whole = data[: data.rfind(b"\n") + 1] if data else b""
         if data and not whole and len(data) == _PIECE:
             whole = data  # one line that is longer than anything that makes sense
-        if not whole:
-            return [], None
         reader.at += len(whole)
-        progress, lines, error = None, list[str](), None
+        lines, errors = list[str](), list[str]()
         for said in told(whole):
             match said:
                 case Progress():
-                    progress = said
+                    reader.progress = said
                 case Logged():
                     lines.append(said.text)
                 case Explained():
-                    error = said.text
-        return self._entries(job_id, reader, progress, lines), error
+                    errors.append(said.text)
+        entries = [
+            self._entry(job_id, reader, "Logged", text=text) for text in self._kept(reader, lines)
+        ]
+        if errors:
+            reader.error = errors[-1]
+            entries.append(self._entry(job_id, reader, "Explained", text=reader.error))
+        return entries
 
-    def _entries(
-        self, job_id: str, reader: _Reader, progress: Progress | None, lines: Sequence[str]
-    ) -> list[Entry]:
-        now, place = self._clock.now(), {"run": reader.run_id, "until": reader.at}
+    def _kept(self, reader: _Reader, lines: Sequence[str]) -> list[str]:
+        """Return those of new lines of the log that are kept."""
         kept = list(lines[: max(0, _MOST_LINES - reader.lines)])
         if len(kept) < len(lines) and reader.lines <= _MOST_LINES:
             kept.append(f"[more than {_MOST_LINES} lines; no further ones are kept]")
         reader.lines += len(lines)
         reader.log.extend(kept)
-        entries = [
-            Entry(job_id=job_id, at=now, event="Logged", data={**place, "text": text})
-            for text in kept
-        ]
-        if progress is not None:
-            reader.progress = progress
-            entries.append(
-                Entry(job_id=job_id, at=now, event="Progressed", data=place | _plain(progress))
-            )
-        return entries
+        return kept
+
+    def _progressed(self, job_id: str, reader: _Reader) -> list[Entry]:
+        """Return the entry for a progress that is not in the journal yet."""
+        progress = reader.progress
+        if progress is None or progress == reader.recorded:
+            return []
+        reader.recorded, reader.recorded_at = progress, self._clock.now()
+        return [self._entry(job_id, reader, "Progressed", **_plain(progress))]
+
+    def _entry(self, job_id: str, reader: _Reader, event: str, **data: Any) -> Entry:
+        place = {"run": reader.run_id, "until": reader.at}
+        return Entry(job_id=job_id, at=self._clock.now(), event=event, data={**place, **data})
 
     # -- the result --------------------------------------------------------------------------
 
@@ -214,9 +236,11 @@ def _recall(reader: _Reader, entries: Iterable[Entry]) -> None:
         if entry.event == "Logged":
             reader.lines += 1
             reader.log.append(data["text"])
-        elif entry.event == "Progressed" and data["run"] == reader.run_id:
-            reader.progress = Progress(
-                done=data["done"], total=data["total"], message=data["message"]
-            )
-        if entry.event in ("Logged", "Progressed") and data["run"] == reader.run_id:
+        if entry.event in _TOLD and data["run"] == reader.run_id:
             reader.at = max(reader.at, data["until"])
+            if entry.event == "Progressed":
+                reader.progress = reader.recorded = Progress(
+                    done=data["done"], total=data["total"], message=data["message"]
+                )
+            elif entry.event == "Explained":
+                reader.error = data["text"]

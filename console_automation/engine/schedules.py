@@ -12,19 +12,23 @@ tens of thousands of schedules weigh little, and there is no second truth.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from console_automation.core.access import Principal
 from console_automation.core.agenda import Agenda
 from console_automation.core.job import Job, JobSpec
 from console_automation.core.schedule import (
+    JOB_KEYS,
     Execution,
     Overlap,
     Passed,
     Schedule,
     Step,
     Version,
+    job_key,
     key_of,
     settled,
     step,
@@ -49,10 +53,27 @@ from console_automation.ports.stores import ScheduleStore
 log = logging.getLogger(__name__)
 
 Edit = Callable[[Schedule, Sequence[Version]], Schedule]
+P = ParamSpec("P")
+T = TypeVar("T")
+Work = Callable[Concatenate["Schedules", P], Coroutine[Any, Any, T]]
 
 _BATCH = 20  #: schedules that fire at once, before everybody else has a turn
 _LONGEST_SLEEP = 60.0  #: the clock may be set while we sleep
 _RETRY_SECONDS = 5.0
+
+
+def _change(change: Work[P, T]) -> Work[P, T]:
+    """Make a change while no other is made, and to its end, also when nobody waits for that any more."""
+
+    @wraps(change)
+    async def whole(schedules: "Schedules", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def alone() -> T:
+            async with schedules._changing:
+                return await change(schedules, *args, **kwargs)
+
+        return await asyncio.shield(alone())
+
+    return whole
 
 
 class Schedules:
@@ -122,18 +143,18 @@ class Schedules:
 
     # -- what clients ask --------------------------------------------------------------------
 
+    @_change
     async def create(self, schedule: Schedule) -> None:
         """Keep a new schedule. Raises Conflict when its name is taken, LimitReached, Unavailable."""
-        async with self._changing:
-            _, count = await self.store.page(after=None, limit=0)
-            most = self._jobs.settings.max_schedules
-            if count >= most:
-                raise LimitReached(
-                    f"There are {most} schedules, which is the limit (setting max_schedules). Delete"
-                    " those that are not needed, or raise it."
-                )
-            await self._refuse_taken_name(schedule)
-            await self._save(schedule)
+        _, count = await self.store.page(after=None, limit=0)
+        most = self._jobs.settings.max_schedules
+        if count >= most:
+            raise LimitReached(
+                f"There are {most} schedules, which is the limit (setting max_schedules). Delete"
+                " those that are not needed, or raise it."
+            )
+        await self._refuse_taken_name(schedule)
+        await self._save(schedule)
 
     async def find(self, reference: str, *, project: str, principal: Principal) -> Schedule:
         """Return the schedule of an id, or of a name: the project's own, or the only one.
@@ -151,56 +172,55 @@ class Schedules:
             raise Conflict(f"scheduleId {reference!r} could be any of {ids}; give the id.")
         return own[0]
 
+    @_change
     async def update(self, schedule_id: str, edit: Edit) -> Schedule:
         """Replace a schedule by what `edit` makes of it and of its versions, newest first.
 
         Raises ScheduleNotFound, Conflict when its new name is taken, and whatever `edit` raises.
         """
-        async with self._changing:
-            before = await self._recorded(await self._get(schedule_id))
-            after = edit(before, await self.store.versions(schedule_id))
-            if after.name != before.name:
-                await self._refuse_taken_name(after)
-            await self._save(after)
-            return after
+        before = await self._recorded(await self._get(schedule_id))
+        after = edit(before, await self.store.versions(schedule_id))
+        if after.name != before.name:
+            await self._refuse_taken_name(after)
+        await self._save(after)
+        return after
 
+    @_change
     async def trigger(self, schedule_id: str, *, key: str) -> Job:
         """Run a schedule's command now, whether it is active or not; its fires stay as they are.
 
         The same key again returns the first job. Raises ScheduleNotFound; Conflict when the schedule
         does not want overlaps and its latest job is not over; and what `JobManager.submit` raises.
         """
-        async with self._changing:
-            schedule = await self._recorded(await self._get(schedule_id))
-            name = f"now:{key}"
-            job = await self._submitted(schedule, name)
-            is_latest = job is None or not job.is_terminal
-            if job is None:
-                if schedule.overlap is Overlap.SKIP and self._is_busy(schedule):
-                    raise Conflict(
-                        f"Job {schedule.last_job_id} of schedule {schedule.name!r} is not over, and its"
-                        " overlap is 'skip'. Wait for its end, cancel it, or set overlap to 'queue'"
-                        " or 'allow'.",
-                        jobId=schedule.last_job_id,
-                    )
-                job = await self._submit(schedule, name, await self._spec_of(schedule))
-            execution = Execution(
-                schedule_id=schedule.id,
-                key=name,
-                at=job.spec.created_at,
-                version=schedule.version.number,
-                job_id=job.id,
-            )
-            after = with_job(schedule, execution) if is_latest else schedule
-            await self._save(after, execution)
-            return job
+        schedule = await self._recorded(await self._get(schedule_id))
+        name = f"now:{key}"
+        job = await self._submitted(schedule, name)
+        is_latest = job is None or not job.is_terminal
+        if job is None:
+            if schedule.overlap is Overlap.SKIP and self._is_busy(schedule):
+                raise Conflict(
+                    f"Job {schedule.last_job_id} of schedule {schedule.name!r} is not over, and its"
+                    " overlap is 'skip'. Wait for its end, cancel it, or set overlap to 'queue'"
+                    " or 'allow'.",
+                    jobId=schedule.last_job_id,
+                )
+            job = await self._submit(schedule, name, await self._spec_of(schedule))
+        execution = Execution(
+            schedule_id=schedule.id,
+            key=name,
+            at=job.spec.created_at,
+            version=schedule.version.number,
+            job_id=job.id,
+        )
+        await self._save(with_job(schedule, execution) if is_latest else schedule, execution)
+        return job
 
+    @_change
     async def delete(self, schedule_id: str) -> None:
         """Forget a schedule; its jobs go on. Raises Unavailable."""
-        async with self._changing:
-            await self.store.delete(schedule_id)
-            self._agenda.put(schedule_id, None)
-            self._troubles.pop(schedule_id, None)
+        await self.store.delete(schedule_id)
+        self._agenda.put(schedule_id, None)
+        self._troubles.pop(schedule_id, None)
 
     def trouble(self, schedule_id: str) -> str | None:
         """Return why the fire that is due has no job yet, None when all is well."""
@@ -262,12 +282,11 @@ class Schedules:
 
     def _try_again(self, schedule_id: str, error: Exception) -> None:
         if self._troubles.get(schedule_id) != str(error):  # once is enough for the log
-            unforeseen = not isinstance(error, ConsoleAutomationError)
             log.warning(
                 "schedule %s is due and could not go on: %s",
                 schedule_id,
                 error,
-                exc_info=unforeseen,
+                exc_info=not isinstance(error, ConsoleAutomationError),
             )
         self._troubles[schedule_id] = str(error)
         self._put(schedule_id, self._clock.now() + _RETRY_SECONDS)
@@ -317,20 +336,17 @@ class Schedules:
             version=schedule.version.number,
             job_id=job.id,
         )
-        upcoming = next_fire(schedule.version.trigger, fire)
-        after = settled(with_job(schedule, execution), upcoming)
+        after = settled(with_job(schedule, execution), next_fire(schedule.version.trigger, fire))
         await self._save(after, execution)
         return after
 
     def _is_busy(self, schedule: Schedule) -> bool:
         """Whether the latest job of a schedule is not over."""
-        if schedule.last_job_id is None:
-            return False
-        job = self._jobs.ledger.active(schedule.last_job_id)
+        job = self._jobs.ledger.active(schedule.last_job_id or "")
         return job is not None and not job.is_terminal
 
     async def _submitted(self, schedule: Schedule, key: str) -> Job | None:
-        return await self._jobs.ledger.store.find_by_key(_full_key(schedule, key))
+        return await self._jobs.ledger.store.find_by_key(job_key(schedule, key))
 
     async def _spec_of(self, schedule: Schedule) -> JobSpec:
         """Return what a fire's job is to run: here a fire becomes a job.
@@ -361,7 +377,7 @@ class Schedules:
             created_at=self._clock.now(),
             depends_on=(schedule.last_job_id,) if follows and schedule.last_job_id else (),
             even_if_failed=follows,
-            idempotency_key=_full_key(schedule, key),
+            idempotency_key=job_key(schedule, key),
             fingerprint=schedule.id,
         )
         return await self._jobs.submit(spec)
@@ -369,7 +385,7 @@ class Schedules:
     # -- ends --------------------------------------------------------------------------------
 
     def _heard(self, change: Change) -> None:
-        if (change.after.spec.idempotency_key or "").startswith(_KEYS):
+        if (change.after.spec.idempotency_key or "").startswith(JOB_KEYS):
             self._note_end(change.after)
 
     def _note_end(self, job: Job) -> None:
@@ -377,13 +393,6 @@ class Schedules:
         if job.is_terminal and job.completed_at is not None:
             noted = self.store.end(job.id, status=job.status, at=job.completed_at)
             noted.add_done_callback(_log_failure)
-
-
-_KEYS = "schedule:"
-
-
-def _full_key(schedule: Schedule, key: str) -> str:
-    return f"{_KEYS}{schedule.id}:{key}"
 
 
 def _log_failure(noted: "asyncio.Future[None]") -> None:

@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvicorn
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -108,6 +110,7 @@ class Gate:
         if not principal.is_admin and scope["path"] not in _OPEN:
             return _refused(403, "this is for the user of the machine")
         scope["principal"] = principal
+        scope["user"] = _user(principal)
         return self._too_long(headers)
 
     def _too_long(self, headers: dict[bytes, bytes]) -> Response | None:
@@ -124,6 +127,11 @@ class Gate:
         if hmac.compare_digest(given, self._token):
             return LOCAL
         return self._tokens.bearer(given)
+
+
+def _user(principal: Principal) -> AuthenticatedUser:
+    """Return a principal as the SDK wants to know it, so that an MCP session is for its opener alone."""
+    return AuthenticatedUser(AccessToken(token="", client_id=principal.name, scopes=[]))
 
 
 async def _take_body(scope: Scope, receive: Receive) -> None:

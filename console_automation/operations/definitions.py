@@ -109,8 +109,8 @@ async def execute_job(engine: Engine, call: Call, request: ask.ExecuteJob) -> vi
 
 
 def _own_key(call: Call, key: str) -> str:
-    """Return a key as no other principal can have it: it would find their job."""
-    return key if call.principal.is_admin else f"{call.principal.name}:{key}"
+    """Return a key as nobody else has it, no other principal and no schedule: it would find their job."""
+    return key if call.principal.is_admin else f"principal:{call.principal.name}:{key}"
 
 
 async def get_job_result(

@@ -11,12 +11,14 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import mcp
 import pytest
 from mcp import MCPError
@@ -28,7 +30,7 @@ from tests.integration.clients import Answer, Connected, over_http
 from tests.integration.job_command import Shell
 from tests.integration.servers import Server, serving
 from tests.integration.steps import ok, refused
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 GUARDED = {each.name for each in OPERATIONS.values() if each.guarded}
 TOOLSETS = {"toolsets": "jobs sessions definitions schedules"}
@@ -215,6 +217,56 @@ async def test_a_key_finds_no_job_of_somebody_else(server: Server) -> None:
         assert (await ok(b, "console_execute_job", **asked))["jobId"] != first["jobId"]
 
 
+async def test_no_key_of_a_principal_is_one_that_the_product_uses_itself(server: Server) -> None:
+    await prepared(server)
+    token = Tokens(server.home).add("schedule", roles=[], scopes=[], lifetime=None)
+    every = {"trigger": {"everyMs": 3_600_000}, "name": "hourly", "job": "open"}
+    async with over_http(server) as user, over_http(replace(server, token=token)) as guest:
+        made = await ok(Connected(user), "console_create_schedule", **every)
+        schedule = made["schedule"]["scheduleId"]
+        taken = {"name": "open", "idempotencyKey": f"{schedule}:now:k"}
+        job = await ok(Connected(guest), "console_execute_job", **taken)
+        asked = {"scheduleId": schedule, "idempotencyKey": "k"}
+        run = await ok(Connected(user), "console_trigger_schedule", **asked)
+        assert run["jobId"] != job["jobId"]
+
+
+async def test_an_mcp_session_is_for_whom_it_was_opened_and_not_there_for_others(
+    server: Server,
+) -> None:
+    tokens = Tokens(server.home)
+    mine, other = (
+        tokens.add(f"{kind}-{next(_NUMBERS)}", roles=[], scopes=[], lifetime=None)
+        for kind in ("mine", "other")
+    )
+    async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as http:
+
+        async def asked(token: str, way: str, session: str, **body: Any) -> httpx2.Response:
+            headers = {
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/json, text/event-stream",
+                "MCP-Protocol-Version": "2025-06-18",
+                **({"Mcp-Session-Id": session} if session else {}),
+            }
+            content = {"jsonrpc": "2.0", "id": 1, "params": {}, **body} if body else None
+            return await http.request(way, "/mcp", headers=headers, json=content)
+
+        hello = {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "t", "version": "1"},
+        }
+        for owner, strangers in ((mine, (other, server.token)), (server.token, (mine, other))):
+            opened = await asked(owner, "POST", "", method="initialize", params=hello)
+            session = opened.headers["mcp-session-id"]
+            for stranger in strangers:
+                for way, body in (("POST", {"method": "ping"}), ("GET", {}), ("DELETE", {})):
+                    answer = await asked(stranger, way, session, **body)
+                    assert answer.status_code == 404, (way, answer.text)
+            answer = await asked(owner, "POST", session, method="ping")
+            assert answer.status_code == 200
+
+
 async def test_a_guard_in_python_decides_and_one_that_fails_refuses(
     server: Server, tmp_path: Path
 ) -> None:
@@ -290,6 +342,26 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept(home: Path, tmp_path: P
     assert shell.server("token", "revoke", "ci").returncode == 0
     assert Tokens(home).bearer(token.encode()) is None
     assert shell.server("token", "revoke", "ci").returncode == 3
+
+
+def test_changes_at_the_same_time_bring_no_revoked_token_back_and_lose_none(home: Path) -> None:
+    names = [f"guest-{number}" for number in range(100)]
+    old, new = names[:50], names[50:]
+    for name in old:
+        Tokens(home).add(name, roles=[], scopes=[], lifetime=None)
+
+    def revoke(name: str) -> None:
+        assert Tokens(home).revoke(name)
+
+    def add(name: str) -> None:
+        Tokens(home).add(name, roles=[], scopes=[], lifetime=None)
+
+    with ThreadPoolExecutor(8) as people:
+        done = [people.submit(revoke, name) for name in old]
+        done += [people.submit(add, name) for name in new]
+    for each in done:
+        each.result()
+    assert sorted(Tokens(home).all()) == sorted(new)
 
 
 @pytest.mark.parametrize(

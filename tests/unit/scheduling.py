@@ -46,6 +46,10 @@ class Fuse:
     def __init__(self) -> None:
         self.point: str | None = None
         self.full: set[str] = set()
+        self.slow: asyncio.Event | None = (
+            None  #: until it is set, writes of schedules take their time
+        )
+        self.held = False
         self.died = asyncio.Event()
 
     def around(self, kind: str, work: Callable[[], Future[None]]) -> Future[None]:
@@ -68,9 +72,18 @@ class DyingSchedules(MemorySchedules):
     fuse: Fuse
 
     def save(self, schedule: Schedule, *executions: Execution, keep: int) -> Future[None]:
-        return self.fuse.around(
-            "save", lambda: super(DyingSchedules, self).save(schedule, *executions, keep=keep)
-        )
+        def work() -> Future[None]:
+            return super(DyingSchedules, self).save(schedule, *executions, keep=keep)
+
+        if self.fuse.slow is not None:
+            return asyncio.ensure_future(self._in_a_while(self.fuse.slow, work))
+        return self.fuse.around("save", work)
+
+    async def _in_a_while(self, moment: asyncio.Event, work: Callable[[], Future[None]]) -> None:
+        self.fuse.held = True
+        await moment.wait()
+        self.fuse.held = False
+        await work()
 
     def end(self, job_id: str, *, status: str, at: float) -> Future[None]:
         return self.fuse.around(

@@ -40,6 +40,7 @@ def test_a_mismatch_is_said_with_its_place(
         {},
         {"additionalProperties": False, "patternProperties": {"^x": {}}, "properties": {"a": {}}},
         {"properties": {"pattern": {"type": "string"}, "$ref": {"type": "string"}}},
+        {"properties": {"$id": {}, "unevaluatedProperties": {}, "enum": {"enum": ["(?=x)"]}}},
     ],
 )
 def test_what_matches_is_no_mismatch(schema: dict[str, Any]) -> None:
@@ -53,6 +54,14 @@ def test_what_matches_is_no_mismatch(schema: dict[str, Any]) -> None:
         ({"type": "text"}, "inputSchema.type", "'text' is not valid"),
         ({"properties": {"a": {"pattern": "(?=x)"}}}, "inputSchema", "RE2"),
         ({"patternProperties": {"(?!x)": {}}}, "inputSchema", "RE2"),
+        ({"properties": {"default": {"pattern": "(?=x)"}}}, "inputSchema", "RE2"),
+        ({"$defs": {"enum": {"$ref": "https://example.com/"}}}, "inputSchema", "points out"),
+        ({"$ref": "#/default", "default": {"pattern": "(?=x)"}}, "inputSchema", "RE2"),
+        ({"$ref": "#/x", "x": {"type": "text"}}, "inputSchema", "'text' is not valid"),
+        ({"$ref": "#/description", "description": "x"}, "inputSchema", "no schema"),
+        ({"$ref": "#/required/0", "required": ["a"]}, "inputSchema", "no schema"),
+        ({"items": {"$id": "x", "type": "null"}}, "inputSchema", "at the top only"),
+        ({"unevaluatedProperties": False}, "inputSchema", "use additionalProperties"),
         ({"$ref": "https://example.com/schema"}, "inputSchema", "points out of the schema"),
         ({"items": [{"$ref": "file:///etc/passwd"}]}, "inputSchema", ""),
         ({"description": "x" * 200_000}, "inputSchema", "100000"),
@@ -83,3 +92,43 @@ def test_a_schema_that_goes_round_in_circles_is_a_mismatch() -> None:
 def test_a_reference_that_leads_nowhere_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"#/\$defs/none"):
         check_schema({"properties": {"a": {"$ref": "#/$defs/none"}}}, "inputSchema")
+
+
+@pytest.mark.parametrize(
+    ("items", "is_unique"),
+    [
+        ([1, True, "1", [1], [True], {"a": 1}, {"a": True}, None], True),
+        ([1, 1.0], False),
+        ([{"a": [1], "b": 2}, {"b": 2.0, "a": [1]}], False),
+        ([[False], [0], [False]], False),
+    ],
+)
+def test_items_are_unique_as_json_has_it(items: list[object], is_unique: bool) -> None:
+    found = mismatch({"uniqueItems": True}, items, "input")
+    assert (found is None) is is_unique
+
+
+class Counted(dict[str, int]):
+    """An object that counts how often somebody asks for its size, as who compares it does."""
+
+    asked = 0
+
+    def __len__(self) -> int:
+        Counted.asked += 1
+        return super().__len__()
+
+
+def test_to_tell_whether_items_are_unique_does_not_compare_each_with_each() -> None:
+    items = [Counted(n=number) for number in range(300)]
+    assert mismatch({"uniqueItems": True}, items, "input") is None
+    assert Counted.asked <= 300
+
+
+def test_of_a_hundred_thousand_mistakes_the_first_hundred_are_looked_at() -> None:
+    found = mismatch({"items": {"type": "string"}}, list(range(100_000)), "input")
+    assert found is not None and int(found[0].removeprefix("input.")) < 100
+
+
+def test_a_number_that_the_library_cannot_reckon_with_is_a_mismatch() -> None:
+    found = mismatch({"multipleOf": 0.1}, 10**400, "input")
+    assert found is not None and "cannot be held against the schema" in found[1]

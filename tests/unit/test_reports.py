@@ -15,6 +15,7 @@ from console_automation.core.retry import RetryPolicy
 from console_automation.engine.jobs import JobManager
 from tests.builders import script, spec
 from tests.conftest import Build
+from tests.unit.scheduling import SetClock
 from tests.waiting import PATIENCE, until
 
 NUMBER = {"properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -117,6 +118,56 @@ async def test_each_line_is_taken_over_once_also_by_the_engine_after_this_one(
     assert progress == Progress(done=1) and list(log) == ["1", "2"]
     logged = [e.data["text"] for e in await store.journal(job.id) if e.event == "Logged"]
     assert logged == ["1", "2"]
+
+
+async def test_why_a_run_fails_is_known_at_its_end_however_long_it_was_said_before(
+    build: Build,
+) -> None:
+    store, host = MemoryStore(), MemoryHost()
+    manager = await build(store=store, host=host)
+    job = await started(manager)
+    write(manager, job, line(log="x") + line(error="no room"))
+    await manager.reports.told_by(job)
+    next_one = await build(store=store, host=host)
+    await until(lambda: next_one.ledger.active(job.id) is not None, "its adoption")
+    assert (await ended(next_one, job, code=1)).error == "no room"
+
+
+async def test_an_attempt_that_says_nothing_does_not_fail_for_what_the_one_before_said(
+    build: Build,
+) -> None:
+    manager = await build()
+    job = await started(manager, retry=RetryPolicy(max_attempts=2, backoff=0))
+    write(manager, job, line(error="of the first"))
+    host_of(manager).finish(job.run_id or "", code=1)
+
+    def second() -> Job | None:
+        active = manager.ledger.active(job.id)
+        return active if active and active.attempt == 2 and active.phase is Phase.RUNNING else None
+
+    await until(lambda: second() is not None, "the second attempt")
+    again = second()
+    assert again is not None
+    assert (await ended(manager, again, code=1)).error != "of the first"
+
+
+async def test_the_journal_of_a_run_that_progresses_for_days_stays_short_and_has_the_last(
+    build: Build,
+) -> None:
+    clock = SetClock()
+    manager = await build(clock=clock)
+    job = await started(manager)
+    for number in range(5_000):
+        clock.at += 60.0
+        write(manager, job, line(progress=number))
+        await manager.reports.told_by(job)
+    progress, _ = await manager.reports.told_by(job)
+    assert progress == Progress(done=4_999)
+    over = await ended(manager, job)
+    noted = [e for e in await manager.ledger.store.journal(job.id) if e.event == "Progressed"]
+    assert 100 < len(noted) < 1_000
+    assert noted[-1].data["done"] == 4_999
+    assert (await manager.reports.told_by(over))[0] == Progress(done=4_999)
 
 
 async def test_a_log_without_end_is_cut_and_says_so(build: Build) -> None:

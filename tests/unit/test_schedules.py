@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -389,6 +389,29 @@ async def test_a_schedule_that_is_not_active_does_not_fire_and_makes_up_for_noth
     assert await service.history(schedule) == []
     await service.at(660)
     assert [e.at for e in await service.history(schedule)] == [START + 660]
+
+
+async def test_what_its_client_does_not_wait_for_is_done_all_the_same(new: New) -> None:
+    service = await new()
+    schedule = await service.make(3_600)
+
+    async def given_up(work: Coroutine[Any, Any, object]) -> None:
+        service.fuse.slow = asyncio.Event()
+        task = asyncio.create_task(work)
+        await until(lambda: service.fuse.held, "a write that takes its time")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        service.fuse.slow.set()
+        service.fuse.slow = None
+        await service.schedules.update(schedule.id, lambda s, _: s)  # which comes after it
+
+    await given_up(service.make(60, name="given up"))
+    await service.at(60)
+    (made,) = await service.store.schedules.named("given up")
+    assert len(await service.jobs(made)) == 1
+
+    await given_up(service.schedules.trigger(schedule.id, key="k"))
+    assert [e.key for e in await service.history(schedule)] == ["now:k"]
 
 
 async def test_run_now_is_a_job_beside_the_fires_and_the_same_key_is_the_same_job(new: New) -> None:
