@@ -42,11 +42,14 @@ class MemoryStore:
             self._done, lambda why: failing(Unavailable(why))
         )
         self.definitions: DefinitionStore = MemoryDefinitions(self._done)
-        self.workflows: WorkflowStore = MemoryWorkflows(
-            self._done, lambda why: failing(Unavailable(why)), lambda: list(self._jobs.values())
-        )
         self._outbox = MemoryOutbox(self._done)
         self.outbox: Outbox = self._outbox
+        self.workflows: WorkflowStore = MemoryWorkflows(
+            self._done,
+            lambda why: failing(Unavailable(why)),
+            lambda: list(self._jobs.values()),
+            self._outbox.add,
+        )
 
     async def open(self) -> None:
         """Make the store ready."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from console_automation.core.job import Job
+from console_automation.core.messages import Message
 from console_automation.core.workflow import Registration, Trigger, completion_key
 from console_automation.core.workflow_run import RunSummary, StepState, WorkflowRun, summary
 
@@ -13,17 +14,19 @@ Work = Callable[[], None]
 
 class MemoryWorkflows:
     """The workflows of a MemoryStore; `done` makes a write of a piece of work, `refused` one that
-    fails, `jobs` returns the jobs that there are."""
+    fails, `jobs` returns the jobs that there are, `post` puts messages into the outbox."""
 
     def __init__(
         self,
         done: Callable[[Work], Future[None]],
         refused: Callable[[str], Future[None]],
         jobs: Callable[[], Iterable[Job]],
+        post: Callable[[Sequence[Message]], None],
     ) -> None:
         self._done = done
         self._refused = refused
         self._jobs = jobs
+        self._post = post
         self._registered: dict[tuple[str, str], Registration] = {}
         self._runs: dict[str, WorkflowRun] = {}
 
@@ -47,9 +50,9 @@ class MemoryWorkflows:
         kept = replace(run, steps=dict(run.steps), lacking={}, ready=(), live=0)
         return self._done(lambda: self._runs.update({run.id: kept}))
 
-    def save_run(self, run: WorkflowRun) -> Future[None]:
-        """Replace a run's state, but for its steps."""
-        return self._done(lambda: self._put(run))
+    def save_run(self, run: WorkflowRun, messages: Sequence[Message] = ()) -> Future[None]:
+        """Replace a run's state, but for its steps, and post messages."""
+        return self._done(lambda: self._put(run, messages))
 
     def save_step(self, run_id: str, step_id: str, state: StepState) -> Future[None]:
         """Keep how a step ended."""
@@ -106,7 +109,8 @@ class MemoryWorkflows:
     def _is_over(self, run_id: str) -> bool:
         return self._runs[run_id].ended_at is not None
 
-    def _put(self, run: WorkflowRun) -> None:
+    def _put(self, run: WorkflowRun, messages: Sequence[Message]) -> None:
+        self._post(messages)
         if run.id in self._runs and not self._is_over(run.id):
             self._runs[run.id] = replace(
                 self._runs[run.id],

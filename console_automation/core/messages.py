@@ -13,6 +13,7 @@ from console_automation.core.job import Job
 from console_automation.core.notify import Channel, Notify
 from console_automation.core.text import iso, one_line, signal_name
 from console_automation.core.webhooks import parse_webhook
+from console_automation.core.workflow_run import WorkflowRun
 
 #: What a shell line finds in variables of its own, so that it need not read JSON.
 _SPOKEN = {
@@ -101,6 +102,40 @@ def messages_of(job: Job) -> tuple[Message, ...]:
         for number, each in enumerate(job.spec.notify, 1)
         if job.status in each.on
     )
+
+
+def messages_of_run(run: WorkflowRun) -> tuple[Message, ...]:
+    """Return what is to be told now that a run of a workflow is over; nothing while it is not."""
+    if not run.spec.workflow.notify or run.ended_at is None:
+        return ()
+    caller = run.spec.caller
+    return tuple(
+        compose(
+            each,
+            id=f"notification-{run.id}.{number}",
+            kind="workflow",
+            view=_view_of_run(run),
+            at=run.ended_at,
+            cwd=caller.cwd,
+            environment=caller.environment,
+        )
+        for number, each in enumerate(run.spec.workflow.notify, 1)
+        if run.status in each.on
+    )
+
+
+def _view_of_run(run: WorkflowRun) -> dict[str, Any]:
+    view = {
+        "id": run.id,
+        "name": run.spec.workflow.name,
+        "status": run.status.value,
+        "reason": run.reason and run.reason.value,
+        "createdAt": iso(run.spec.created_at),
+        "completedAt": run.ended_at and iso(run.ended_at),
+        "workingDirectory": run.spec.caller.cwd,
+        "steps": {step: state.status.value for step, state in run.steps.items()},
+    }
+    return {key: value for key, value in view.items() if value is not None}
 
 
 def _view(job: Job) -> dict[str, Any]:

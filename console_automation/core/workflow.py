@@ -19,6 +19,7 @@ from console_automation.core.expression import (
     parse_condition,
     parse_path,
 )
+from console_automation.core.notify import Notify
 from console_automation.core.retry import RetryPolicy
 from console_automation.errors import BadRequest
 
@@ -74,6 +75,7 @@ class Workflow:
     )
     timeout: float = 600.0
     triggers: tuple[Trigger, ...] = ()
+    notify: tuple[Notify, ...] = ()  #: who is told of the end of each run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from console_automation.core.codec import Plain, retry_from_plain, retry_to_plain
+from console_automation.core.codec import (
+    Plain,
+    notify_from_plain,
+    notify_to_plain,
+    retry_from_plain,
+    retry_to_plain,
+)
 from console_automation.core.definition import Caller
 from console_automation.core.workflow import Step, Trigger, TriggerKind, Workflow
 from console_automation.core.workflow_run import RunSpec, StepState, StepStatus
@@ -19,6 +25,7 @@ def workflow_to_plain(workflow: Workflow) -> Plain:
         "timeout": workflow.timeout,
         "steps": [_step_to_plain(step) for step in workflow.steps],
         "triggers": [_trigger_to_plain(trigger) for trigger in workflow.triggers],
+        "notify": [notify_to_plain(each) for each in workflow.notify],
     }
 
 
@@ -29,6 +36,7 @@ def workflow_from_plain(plain: Plain) -> Workflow:
             **plain,
             "steps": tuple(_step_from_plain(step) for step in plain["steps"]),
             "triggers": tuple(_trigger_from_plain(trigger) for trigger in plain["triggers"]),
+            "notify": tuple(map(notify_from_plain, plain["notify"])),
         }
     )
 

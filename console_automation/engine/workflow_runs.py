@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from console_automation.core.job import Job, JobSpec, Status
+from console_automation.core.messages import messages_of_run
 from console_automation.core.text import counted, signal_name
 from console_automation.core.workflow import Step
 from console_automation.core.workflow_life import Graph, advance, begin
@@ -220,7 +221,10 @@ class WorkflowRuns:
             live.timer.cancel()
         while True:
             try:
-                await self._store.save_run(run)
+                messages = messages_of_run(run)
+                await self._store.save_run(run, messages)
+                if messages:
+                    self._jobs.ledger.posted()
                 break
             except Unavailable as error:
                 log.error("the end of run %s could not be saved, will try again: %s", run.id, error)

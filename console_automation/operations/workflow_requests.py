@@ -11,6 +11,7 @@ from console_automation.operations.requests import (
     FinishedStatus,
     Milliseconds,
     Name,
+    Notify,
     Request,
     Retry,
     Text,
@@ -95,6 +96,9 @@ class RegisterWorkflow(Request):
     )
     timeout: Milliseconds = Field(600_000, gt=0, description="Of a run; its steps end with it.")
     triggers: list[WorkflowTrigger] = Field(default_factory=list, max_length=20)
+    notify: list[Notify] = Field(
+        default_factory=list, max_length=10, description="Who is told of each run's end."
+    )
 
 
 class ExecuteWorkflow(Request):

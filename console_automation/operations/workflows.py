@@ -2,6 +2,7 @@
 
 import os
 
+from console_automation.config import Settings
 from console_automation.core.job import Job
 from console_automation.core.workflow import Step, Trigger, TriggerKind, Workflow
 from console_automation.core.workflow_run import StepStatus, WorkflowRun, summary
@@ -11,10 +12,11 @@ from console_automation.errors import BadRequest
 from console_automation.operations import workflow_requests as ask
 from console_automation.operations import workflow_views as view
 from console_automation.operations.definitions import caller_of
+from console_automation.operations.notifying import notified
 from console_automation.operations.submission import Call, retry_policy, telling
 
 
-def workflow_of(request: ask.RegisterWorkflow) -> Workflow:
+def workflow_of(request: ask.RegisterWorkflow, settings: Settings) -> Workflow:
     """Return the workflow that a request describes, but for the secrets."""
     return Workflow(
         name=request.name,
@@ -24,6 +26,7 @@ def workflow_of(request: ask.RegisterWorkflow) -> Workflow:
         max_concurrency=request.max_concurrency,
         timeout=request.timeout / 1000,
         triggers=tuple(_trigger_of(trigger) for trigger in request.triggers),
+        notify=notified(settings, request.notify, field="notify"),
     )
 
 
@@ -56,7 +59,7 @@ async def register_workflow(
     """Keep a workflow."""
     secrets = {each.path: each.secret for each in request.triggers if each.path and each.secret}
     registration, replaced = await engine.workflows.register(
-        workflow_of(request), secrets, caller_of(call)
+        workflow_of(request, engine.settings), secrets, caller_of(call)
     )
     return {
         "success": True,

@@ -219,8 +219,9 @@ class WorkflowStore(Protocol):
         """
         ...
 
-    def save_run(self, run: WorkflowRun) -> Future[None]:
-        """Replace a run's state, but for its steps. One that is over is final, whatever is asked."""
+    def save_run(self, run: WorkflowRun, messages: Sequence[Message] = ()) -> Future[None]:
+        """Replace a run's state, but for its steps, and post messages, in one transaction. A run that is
+        over is final, whatever is asked."""
         ...
 
     def save_step(self, run_id: str, step_id: str, state: StepState) -> Future[None]:

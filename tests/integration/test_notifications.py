@@ -224,6 +224,49 @@ async def test_a_command_tells_of_the_end(app: App, tmp_path: Path) -> None:
     assert [each["command"] for each in jobs.view["jobs"]] == [line]
 
 
+async def test_the_end_of_a_run_of_a_workflow_is_told_with_how_its_steps_ended(
+    app: App, hooks: Hooks, tmp_path: Path
+) -> None:
+    async def ok(tool: str, **arguments: Any) -> Any:
+        answer = await app.call(tool, **arguments)
+        assert not answer.is_error, answer.text
+        return answer.view
+
+    for name, line in (("fine", "true"), ("breaks", "exit 3")):
+        await ok("console_register_job", name=name, command=line, args=None)
+    line = f'cat > {tmp_path}/told; echo "$WORKFLOW_NAME $WORKFLOW_STATUS" > {tmp_path}/said'
+    await ok(
+        "console_register_workflow",
+        name="two",
+        steps=[
+            {"id": "a", "job": "fine"},
+            {"id": "b", "job": "breaks", "dependsOn": ["a"]},
+        ],
+        notify=[
+            {"webhook": hooks.url("/runs")},
+            {"webhook": hooks.url("/never"), "on": ["completed"]},
+            {"command": line},
+        ],
+    )
+    begun = await ok("console_execute_workflow", name="two", waitMs=1000)
+    run_id = begun["run"]["runId"]
+    await until(lambda: hooks.received and (tmp_path / "said").exists(), "the notifications")
+    [came] = hooks.received
+    assert came.path == "/runs"
+    assert came.message["event"] == "workflow.failed"
+    assert came.message["id"] == f"notification-{run_id}.1"
+    told = came.message["workflow"]
+    assert (told["id"], told["name"], told["status"]) == (run_id, "two", "failed")
+    assert told["steps"] == {"a": "completed", "b": "failed"}
+
+    async def said() -> bool:
+        return (tmp_path / "said").read_text() == "two failed\n"
+
+    await until(said, "the command")
+    assert json.loads((tmp_path / "told").read_text())["id"] == f"notification-{run_id}.3"
+    await until(lambda: nothing_is_left(app), "an empty outbox")
+
+
 async def test_a_command_that_cannot_be_run_is_given_up(app: App, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -41,9 +41,9 @@ class SqliteStore:
         self.sessions: SessionStore = SqliteSessions(self._database, self._sql)
         self.schedules: ScheduleStore = SqliteSchedules(self._database, self._sql)
         self.definitions: DefinitionStore = SqliteDefinitions(self._database, self._sql)
-        self.workflows: WorkflowStore = SqliteWorkflows(self._database, self._sql)
         self._outbox = SqliteOutbox(self._database, self._sql)
         self.outbox: Outbox = self._outbox
+        self.workflows: WorkflowStore = SqliteWorkflows(self._database, self._sql, self._outbox)
         self._last_seq = 0
 
     def on_commit(self, told: Callable[[float], None]) -> None:

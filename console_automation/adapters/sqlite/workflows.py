@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from console_automation.adapters.sqlite.database import Database, Statement
+from console_automation.adapters.sqlite.outbox import SqliteOutbox
 from console_automation.adapters.sqlite.rows import dump, job_of, load
 from console_automation.core.definition import Caller
 from console_automation.core.job import Job, Status
+from console_automation.core.messages import Message
 from console_automation.core.workflow import Registration, Trigger, completion_key
 from console_automation.core.workflow_codec import (
     caller_to_plain,
@@ -25,9 +27,10 @@ from console_automation.core.workflow_run import RunReason, RunSummary, StepStat
 class SqliteWorkflows:
     """Keeps the workflows beside the jobs; `database` is opened and closed by the store of those."""
 
-    def __init__(self, database: Database, sql: dict[str, str]) -> None:
+    def __init__(self, database: Database, sql: dict[str, str], outbox: SqliteOutbox) -> None:
         self._database = database
         self._sql = sql
+        self._outbox = outbox
 
     def save(self, registration: Registration) -> Future[None]:
         """Add a workflow, or replace the one of its name."""
@@ -69,9 +72,10 @@ class SqliteWorkflows:
         taken_over = [self._step(run.id, step_id, each) for step_id, each in run.steps.items()]
         return self._database.write([(self._sql["insert_workflow_run"], values), *taken_over])
 
-    def save_run(self, run: WorkflowRun) -> Future[None]:
-        """Replace a run's state, but for its steps."""
-        return self._database.write([(self._sql["update_workflow_run"], _state(run))])
+    def save_run(self, run: WorkflowRun, messages: Sequence[Message] = ()) -> Future[None]:
+        """Replace a run's state, but for its steps, and post messages."""
+        changed = (self._sql["update_workflow_run"], _state(run))
+        return self._database.write([changed, *self._outbox.posts(messages)])
 
     def save_step(self, run_id: str, step_id: str, state: StepState) -> Future[None]:
         """Keep how a step ended, in a moment."""

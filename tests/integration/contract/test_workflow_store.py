@@ -11,6 +11,8 @@ from console_automation.adapters.memory import MemoryStore
 from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.core.definition import Caller
 from console_automation.core.job import Phase, Status
+from console_automation.core.messages import Message
+from console_automation.core.notify import Channel, Notify
 from console_automation.core.retry import RetryPolicy
 from console_automation.core.workflow import (
     Registration,
@@ -56,6 +58,7 @@ WHOLE = Workflow(
         Trigger(kind=TriggerKind.WEBHOOK, path="in"),
         Trigger(kind=TriggerKind.COMPLETION, definition="d", statuses=("failed", "completed")),
     ),
+    notify=(Notify(channel=Channel.EMAIL, target="me@example.org", on=frozenset({"failed"})),),
 )
 DONE = StepState(
     status=StepStatus.COMPLETED,
@@ -158,6 +161,21 @@ async def test_what_is_over_is_final(workflows: WorkflowStore) -> None:
     await workflows.save_run(replace(run(), status=Status.COMPLETED, ended_at=10.0))
     found = await workflows.run(run().id)
     assert found == replace(over(run()), steps={"a": DONE})
+
+
+async def test_an_end_and_what_is_told_of_it_are_written_together(store: Any) -> None:
+    await store.workflows.add_run(run())
+    message = Message(
+        id="notification-workflow-1.1",
+        channel=Channel.COMMAND,
+        target="true",
+        subject="s",
+        body="{}",
+        due_at=1.0,
+    )
+    await store.workflows.save_run(over(run()), [message])
+    await store.workflows.save_run(over(run()), [message])
+    assert [each.id for each in await store.outbox.due(at=9.0, each=9, limit=9)] == [message.id]
 
 
 async def test_two_runs_cannot_have_one_key(workflows: WorkflowStore) -> None:
