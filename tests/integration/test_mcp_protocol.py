@@ -22,7 +22,7 @@ from console_automation.operations.table import OPERATIONS
 from tests.integration.clients import Connected, in_one_task, over_http, over_stdio
 from tests.integration.conftest import Gate
 from tests.integration.servers import Server
-from tests.integration.steps import over, printed, running, start
+from tests.integration.steps import ok, over, printed, running, start
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -187,6 +187,26 @@ async def test_a_waiting_call_reports_progress(
     progress, total, message = heard[0]
     assert 0 < progress < (total or 0) <= 1  # seconds: the daemon cuts waits at one here
     assert message
+
+
+async def test_a_typed_jobs_own_progress_is_told_while_it_is_waited_for(
+    client: mcp.Client, gate: Gate
+) -> None:
+    tell = """echo '{"progress": 3, "total": 4, "message": "nearly"}' >> $CONSOLE_AUTOMATION_PROGRESS"""
+    await ok(Connected(client), "console_register_job", name="far", command=f"{tell}; {gate.wait}")
+    heard: list[str | None] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message)
+        if message == "3 of 4: nearly":
+            gate.open()
+
+    async def told() -> bool:
+        asked = {"name": "far", "idempotencyKey": f"far-{id(gate)}"}
+        await client.call_tool("console_execute_job", asked, progress_callback=on_progress)
+        return "3 of 4: nearly" in heard
+
+    await until(told, "its progress")
 
 
 async def test_jobs_and_their_output_are_resources(client: mcp.Client) -> None:
