@@ -195,7 +195,8 @@ def test_http_cut_at_any_byte(server: Server, live_job: str) -> None:
         with closing(socket.create_connection((host, int(port)))) as line:
             line.sendall(cut(whole, number) if number < ROUNDS * 2 // 3 else whole)
             if whole == listen and number >= ROUNDS * 2 // 3:
-                while b"acknowledged" not in line.recv(4096):
+                # A daemon that is behind with the clients before this one may turn it away.
+                while (heard := line.recv(4096)) and b"acknowledged" not in heard:
                     pass
             if number % 4 >= 2:  # a reset instead of an orderly end
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
