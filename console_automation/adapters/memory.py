@@ -102,10 +102,13 @@ class MemoryStore:
                 first[job.spec.project] = job
         return sorted(first.values(), key=lambda job: job.id, reverse=True)
 
-    async def begun_with(self, prefix: str, *, limit: int) -> tuple[list[Job], int]:
+    async def begun_with(
+        self, prefix: str, *, limit: int, owner: str | None = None
+    ) -> tuple[list[Job], int]:
         """Return the jobs whose id begins with this, newest first, and how many there are."""
-        found = sorted((key for key in self._jobs if key.startswith(prefix)), reverse=True)
-        return [self._jobs[key] for key in found[:limit]], len(found)
+        begun = [job for key, job in self._jobs.items() if key.startswith(prefix)]
+        found = [job for job in begun if owner in (None, job.spec.owner)]
+        return sorted(found, key=lambda job: job.id, reverse=True)[:limit], len(found)
 
     async def unfinished(self) -> list[Job]:
         """Return every job without a terminal status, oldest first."""

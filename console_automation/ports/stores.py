@@ -265,8 +265,11 @@ class Store(Protocol):
         newest first."""
         ...
 
-    async def begun_with(self, prefix: str, *, limit: int) -> tuple[list[Job], int]:
-        """Return the jobs whose id begins with this, newest first, and how many there are."""
+    async def begun_with(
+        self, prefix: str, *, limit: int, owner: str | None = None
+    ) -> tuple[list[Job], int]:
+        """Return the jobs whose id begins with this, newest first, and how many there are; of one owner
+        if one is given."""
         ...
 
     async def unfinished(self) -> list[Job]:

@@ -41,12 +41,18 @@ SELECT * FROM job
  ORDER BY id DESC
 
 -- jobs_begun_with --
--- Return the jobs whose id lies between two texts, newest first.
-SELECT * FROM job WHERE id >= :low AND id < :high ORDER BY id DESC LIMIT :limit
+-- Return the jobs whose id lies between two texts, newest first; those of an owner if one is given.
+SELECT * FROM job
+ WHERE id >= :low AND id < :high
+   AND (:owner IS NULL OR json_extract(spec, '$.owner') = :owner)
+ ORDER BY id DESC
+ LIMIT :limit
 
 -- count_begun_with --
 -- Return how many these are.
-SELECT count(*) FROM job WHERE id >= :low AND id < :high
+SELECT count(*) FROM job
+ WHERE id >= :low AND id < :high
+   AND (:owner IS NULL OR json_extract(spec, '$.owner') = :owner)
 
 -- unfinished --
 -- Return the jobs without a terminal status, oldest first.
