@@ -224,13 +224,12 @@ class Notifications:
 
     async def _note(self, message: Message, why: str) -> None:
         """Say in the journal of the job, if it is about one that still is there, what went wrong."""
-        job = None if message.job_id is None else await self._store.get(message.job_id)
-        if job is None:
+        if message.job_id is None or await self._store.get(message.job_id) is None:
             return
         data = {"id": message.id, "channel": message.channel.value, "error": why}
         at = self._manager.clock.now()
-        entry = Entry(job_id=job.id, at=at, event="NotificationFailed", data=data)
-        await self._store.update(job, [entry])
+        entry = Entry(job_id=message.job_id, at=at, event="NotificationFailed", data=data)
+        await self._store.append([entry])
 
     async def _insist(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write until the store takes it: nothing shall be delivered again because a disk is full."""
