@@ -307,14 +307,16 @@ class MemoryOutbox:
         self._messages.pop(message_id, None)
 
     async def due(self, *, at: float, each: int, limit: int) -> list[Message]:
-        """Return the messages due at a time, at most `each` to one receiver, longest due first."""
-        found: list[Message] = []
+        """Return the messages due at a time, at most `each` to one receiver, in turns."""
+        due = [message for message in self._messages.values() if message.due_at <= at]
+        rounds: list[list[Message]] = [[] for _ in range(each)]
         taken: Counter[str] = Counter()
-        for message in sorted(self._messages.values(), key=lambda m: (m.due_at, m.id)):
-            taken[message.receiver] += message.due_at <= at
-            if message.due_at <= at and taken[message.receiver] <= each:
-                found.append(message)
-        return found[:limit]
+        for message in sorted(due, key=lambda m: (m.due_at, m.id)):
+            place = taken[message.receiver]
+            taken[message.receiver] += 1
+            if place < each:
+                rounds[place].append(message)
+        return [message for one in rounds for message in one][:limit]
 
     async def next_due(self, *, after: float) -> float | None:
         """Return when the next message is due that is not due yet."""

@@ -167,8 +167,8 @@ class Notifications:
     async def _begin_due(self) -> float | None:
         """Begin what is due, as far as there are places; return seconds until there is more.
 
-        Those under way are the first of what is due, so they take their places in what is read. One
-        whose delivery ends while the outbox is read may be in what was read: it was under way before.
+        What is read may be under way already, but not all of it while there is a place. One whose delivery
+        ends while the outbox is read may be in what was read: it was under way before.
         """
         before = set(self._under_way)
         now = self._manager.clock.now()

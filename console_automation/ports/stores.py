@@ -129,7 +129,8 @@ class Outbox(Protocol):
         ...
 
     async def due(self, *, at: float, each: int, limit: int) -> list[Message]:
-        """Return the messages due at a time, at most `each` to one receiver, longest due first."""
+        """Return the messages due at a time, at most `each` to one receiver, longest due first; but the
+        second of a receiver after the first of all others, and so on."""
         ...
 
     async def next_due(self, *, after: float) -> float | None:
