@@ -110,10 +110,13 @@ class MemoryStore:
                 first[job.spec.project] = job
         return sorted(first.values(), key=lambda job: job.id, reverse=True)
 
-    async def begun_with(self, prefix: str, *, limit: int) -> tuple[list[Job], int]:
+    async def begun_with(
+        self, prefix: str, *, limit: int, owner: str | None = None
+    ) -> tuple[list[Job], int]:
         """Return the jobs whose id begins with this, newest first, and how many there are."""
-        found = sorted((key for key in self._jobs if key.startswith(prefix)), reverse=True)
-        return [self._jobs[key] for key in found[:limit]], len(found)
+        begun = [job for key, job in self._jobs.items() if key.startswith(prefix)]
+        found = [job for job in begun if owner in (None, job.spec.owner)]
+        return sorted(found, key=lambda job: job.id, reverse=True)[:limit], len(found)
 
     async def unfinished(self) -> list[Job]:
         """Return every job without a terminal status, oldest first."""
@@ -312,14 +315,16 @@ class MemoryOutbox:
         self._messages.pop(message_id, None)
 
     async def due(self, *, at: float, each: int, limit: int) -> list[Message]:
-        """Return the messages due at a time, at most `each` to one receiver, longest due first."""
-        found: list[Message] = []
+        """Return the messages due at a time, at most `each` to one receiver, in turns."""
+        due = [message for message in self._messages.values() if message.due_at <= at]
+        rounds: list[list[Message]] = [[] for _ in range(each)]
         taken: Counter[str] = Counter()
-        for message in sorted(self._messages.values(), key=lambda m: (m.due_at, m.id)):
-            taken[message.receiver] += message.due_at <= at
-            if message.due_at <= at and taken[message.receiver] <= each:
-                found.append(message)
-        return found[:limit]
+        for message in sorted(due, key=lambda m: (m.due_at, m.id)):
+            place = taken[message.receiver]
+            taken[message.receiver] += 1
+            if place < each:
+                rounds[place].append(message)
+        return [message for one in rounds for message in one][:limit]
 
     async def next_due(self, *, after: float) -> float | None:
         """Return when the next message is due that is not due yet."""

@@ -167,8 +167,8 @@ class Notifications:
     async def _begin_due(self) -> float | None:
         """Begin what is due, as far as there are places; return seconds until there is more.
 
-        Those under way are the first of what is due, so they take their places in what is read. One
-        whose delivery ends while the outbox is read may be in what was read: it was under way before.
+        What is read may be under way already, but not all of it while there is a place. One whose delivery
+        ends while the outbox is read may be in what was read: it was under way before.
         """
         before = set(self._under_way)
         now = self._manager.clock.now()
@@ -224,13 +224,12 @@ class Notifications:
 
     async def _note(self, message: Message, why: str) -> None:
         """Say in the journal of the job, if it is about one that still is there, what went wrong."""
-        job = None if message.job_id is None else await self._store.get(message.job_id)
-        if job is None:
+        if message.job_id is None or await self._store.get(message.job_id) is None:
             return
         data = {"id": message.id, "channel": message.channel.value, "error": why}
         at = self._manager.clock.now()
-        entry = Entry(job_id=job.id, at=at, event="NotificationFailed", data=data)
-        await self._store.update(job, [entry])
+        entry = Entry(job_id=message.job_id, at=at, event="NotificationFailed", data=data)
+        await self._store.append([entry])
 
     async def _insist(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write until the store takes it: nothing shall be delivered again because a disk is full."""

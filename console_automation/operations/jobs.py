@@ -205,19 +205,19 @@ async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.L
     options = request.options
     ledger, at_most = engine.jobs.ledger, options.limit + 1
     project = _project(options.project)
+    owner = None if call.principal.is_admin else call.principal.name
     if options.ref is not None:
         _refuse_filters(options)
-        jobs, total = await meant(ledger, options.ref, project=project, limit=options.limit)
-        if not call.principal.is_admin:
-            jobs = [job for job in jobs if call.principal.owns(job.spec.owner)]
-            total = len(jobs)
+        jobs, total = await meant(
+            ledger, options.ref, project=project, limit=options.limit, owner=owner
+        )
     else:
         wanted = JobFilter(
             statuses=_statuses(options.status),
             session_id=options.session_id,
             name=options.name,
             project=project,
-            owner=None if call.principal.is_admin else call.principal.name,
+            owner=owner,
             tags=options.tags,
         )
         jobs, total = await ledger.page(wanted, before=options.cursor, limit=at_most)

@@ -131,7 +131,8 @@ class Outbox(Protocol):
         ...
 
     async def due(self, *, at: float, each: int, limit: int) -> list[Message]:
-        """Return the messages due at a time, at most `each` to one receiver, longest due first."""
+        """Return the messages due at a time, at most `each` to one receiver, longest due first; but the
+        second of a receiver after the first of all others, and so on."""
         ...
 
     async def next_due(self, *, after: float) -> float | None:
@@ -330,8 +331,11 @@ class Store(Protocol):
         newest first."""
         ...
 
-    async def begun_with(self, prefix: str, *, limit: int) -> tuple[list[Job], int]:
-        """Return the jobs whose id begins with this, newest first, and how many there are."""
+    async def begun_with(
+        self, prefix: str, *, limit: int, owner: str | None = None
+    ) -> tuple[list[Job], int]:
+        """Return the jobs whose id begins with this, newest first, and how many there are; of one owner
+        if one is given."""
         ...
 
     async def unfinished(self) -> list[Job]:

@@ -155,6 +155,19 @@ async def test_a_foreign_job_is_answered_for_like_an_unknown_one_by_every_tool(
         await ok(user, "console_cancel_job", jobId=job_id)
 
 
+async def test_a_reference_finds_ones_own_jobs_among_newer_ones_of_others(server: Server) -> None:
+    await prepared(server)
+    async with over_http(server) as connected, as_principal(server, "ci") as ci:
+        mine = (await ok(ci, "console_execute_job", name="open"))["jobId"]
+        newer = {"command": "true", "options": {"name": mine[4:9]}}
+        await ok(Connected(connected), "console_execute_async", **newer)
+        for reference in ("job-", mine[4:9], mine):
+            asked = {"ref": reference, "limit": 1}
+            found = await ok(ci, "console_list_jobs", options=asked)
+            assert [job["id"] for job in found["jobs"]] == [mine], reference
+            assert found["total"] == 1
+
+
 async def test_everything_that_is_not_guarded_is_refused_and_not_even_listed(
     server: Server,
 ) -> None:

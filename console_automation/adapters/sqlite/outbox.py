@@ -36,7 +36,7 @@ class SqliteOutbox:
         return self._database.write([(self._sql["remove_message"], {"id": message_id})])
 
     async def due(self, *, at: float, each: int, limit: int) -> list[Message]:
-        """Return the messages due at a time, at most `each` to one receiver, longest due first."""
+        """Return the messages due at a time, at most `each` to one receiver, in turns."""
         sql, values = self._sql["due_messages"], {"at": at, "each": each, "limit": limit}
         return await self._database.read(
             lambda connection: [_message(row) for row in connection.execute(sql, values)]

@@ -41,12 +41,18 @@ SELECT * FROM job
  ORDER BY id DESC
 
 -- jobs_begun_with --
--- Return the jobs whose id lies between two texts, newest first.
-SELECT * FROM job WHERE id >= :low AND id < :high ORDER BY id DESC LIMIT :limit
+-- Return the jobs whose id lies between two texts, newest first; those of an owner if one is given.
+SELECT * FROM job
+ WHERE id >= :low AND id < :high
+   AND (:owner IS NULL OR json_extract(spec, '$.owner') = :owner)
+ ORDER BY id DESC
+ LIMIT :limit
 
 -- count_begun_with --
 -- Return how many these are.
-SELECT count(*) FROM job WHERE id >= :low AND id < :high
+SELECT count(*) FROM job
+ WHERE id >= :low AND id < :high
+   AND (:owner IS NULL OR json_extract(spec, '$.owner') = :owner)
 
 -- unfinished --
 -- Return the jobs without a terminal status, oldest first.
@@ -364,17 +370,19 @@ UPDATE outbox SET due_at = :due_at, attempts = :attempts WHERE id = :id
 DELETE FROM outbox WHERE id = :id
 
 -- due_messages --
--- Return the messages due at a time, at most so many to one receiver, longest due first.
-SELECT * FROM outbox
- WHERE id IN (SELECT id
-                FROM (SELECT id, due_at,
-                             row_number() OVER (PARTITION BY receiver ORDER BY due_at, id) AS place
-                        FROM outbox
-                       WHERE due_at <= :at)
-               WHERE place <= :each
-               ORDER BY due_at, id
-               LIMIT :limit)
- ORDER BY due_at, id
+-- Return the messages due at a time, at most so many to one receiver: the first of each receiver, the
+-- second of each, and so on, longest due first.
+SELECT outbox.*
+  FROM (SELECT id, place
+          FROM (SELECT id, due_at,
+                       row_number() OVER (PARTITION BY receiver ORDER BY due_at, id) AS place
+                  FROM outbox
+                 WHERE due_at <= :at)
+         WHERE place <= :each
+         ORDER BY place, due_at, id
+         LIMIT :limit)
+  JOIN outbox USING (id)
+ ORDER BY place, due_at, id
 
 -- next_message --
 -- Return when the next message is due that is not due yet.

@@ -122,9 +122,11 @@ class SqliteStore:
             lambda connection: [job_of(row) for row in connection.execute(sql, {"name": name})]
         )
 
-    async def begun_with(self, prefix: str, *, limit: int) -> tuple[list[Job], int]:
+    async def begun_with(
+        self, prefix: str, *, limit: int, owner: str | None = None
+    ) -> tuple[list[Job], int]:
         """Return the jobs whose id begins with this, newest first, and how many there are."""
-        bounds = {"low": prefix, "high": prefix + _LAST}
+        bounds = {"low": prefix, "high": prefix + _LAST, "owner": owner}
 
         def work(connection: sqlite3.Connection) -> tuple[list[Job], int]:
             rows = connection.execute(self._sql["jobs_begun_with"], {**bounds, "limit": limit})

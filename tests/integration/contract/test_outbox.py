@@ -85,8 +85,17 @@ async def test_what_is_due_comes_by_how_long_it_has_been_due(store: Store) -> No
 async def test_of_one_receiver_come_no_more_than_were_asked_for(store: Store) -> None:
     await store.outbox.post([message(1), message(2), message(3), message(4, "b.example")])
     assert await due(store, each=1) == ["1", "4"]
-    assert await due(store, each=2) == ["1", "2", "4"]
-    assert await due(store, each=2, limit=2) == ["1", "2"]
+    assert await due(store, each=2) == ["1", "4", "2"]
+
+
+async def test_who_has_many_waiting_leaves_the_others_their_turn(store: Store) -> None:
+    crowd = [
+        message(number, f"{host}.example") for host in "abc" for number in range(ord(host), 900, 3)
+    ]
+    await store.outbox.post([*crowd, message(950, "late.example")])
+    found = await store.outbox.due(at=999.0, each=4, limit=4)
+    hosts = [each.receiver.removeprefix("https://")[0] for each in found]
+    assert hosts == ["a", "b", "c", "l"]
 
 
 async def test_the_next_that_is_due_is_one_that_is_not_due_yet(store: Store) -> None:

@@ -113,6 +113,10 @@ async def test_the_beginning_of_an_id_finds_all_that_begin_with_it(store: Store)
     assert await begun("job-01b") == (["01ba", "01b"], 2)
     assert await begun("job-", 2) == (["1", "02"], 5)
     assert await begun("job-02") == (["02"], 1)
+    await fill(store, [made("01c", owner="o"), made("02c", owner="o"), made("01d", owner="p")])
+    of_one = await store.begun_with("job-01", limit=9, owner="o")
+    assert ([each.id for each in of_one[0]], of_one[1]) == (["job-01c"], 1)
+    assert (await store.begun_with("job-0", limit=1, owner="o"))[1] == 2
     for nothing in ("job-01bab", "JOB-01", "job-0_", "job-%", "job-*", "ob-0", "job-01 "):
         assert await begun(nothing) == ([], 0), nothing
 
