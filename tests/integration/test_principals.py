@@ -33,7 +33,7 @@ from tests.integration.steps import ok, refused
 from tests.waiting import PATIENCE, until
 
 GUARDED = {each.name for each in OPERATIONS.values() if each.guarded}
-TOOLSETS = {"toolsets": "jobs sessions definitions schedules"}
+TOOLSETS = {"toolsets": "jobs sessions definitions schedules workflows"}
 OPEN = {"name": "open", "command": "echo ran"}
 BUILDERS = {
     "name": "build",
@@ -177,6 +177,8 @@ async def test_everything_that_is_not_guarded_is_refused_and_not_even_listed(
         minimal: dict[str, dict[str, Any]] = {
             "console_execute_async": {"command": "touch /tmp/never"},
             "console_execute_command": {"command": "touch /tmp/never"},
+            "console_execute_workflow": {"name": "x"},
+            "console_register_workflow": {"name": "x", "steps": [{"id": "a", "job": "open"}]},
         }
         for tool in set(OPERATIONS) - GUARDED:
             asked = minimal.get(tool) or filled(tool)
@@ -442,7 +444,8 @@ async def test_a_principal_schedules_what_they_may_run_and_nobody_else_sees_it(
             ]
             assert [each["code"] for each in answers] == ["SCHEDULE_NOT_FOUND"] * 2
     async with over_http(server) as admin:
-        assert (await ok(Connected(admin), "console_list_schedules"))["total"] == 2
+        listed = await ok(Connected(admin), "console_list_schedules")
+        assert [each["name"] for each in listed["schedules"]].count("nightly") == 2
 
 
 async def test_a_schedule_fires_no_more_for_whom_the_definition_refuses_meanwhile(
