@@ -4,6 +4,7 @@ Two sources: what was registered at run time is in the store; what a project def
 its own, read anew when it has changed. A project's definition hides a registered one of its name.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from console_automation.core import definition as rules
 from console_automation.core.access import Action, Principal, decide
 from console_automation.core.definition import Caller, JobDefinition
 from console_automation.core.job import Command, Contract, JobSpec
+from console_automation.engine.changes import whole
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.json_schemas import check_schema, mismatch
 from console_automation.errors import AccessDenied, BadRequest, DefinitionNotFound, LimitReached
@@ -59,6 +61,7 @@ class Definitions:
         self._read_project = read_project
         self._principals = principals
         self._guards = guards
+        self.changing = asyncio.Lock()
         self._registered: dict[str, JobDefinition] = {}
 
     async def open(self) -> None:
@@ -88,6 +91,7 @@ class Definitions:
             raise DefinitionNotFound(name)
         return found
 
+    @whole
     async def register(self, definition: JobDefinition, principal: Principal) -> bool:
         """Keep a definition, in place of the one of its name; returns whether there was one.
 
@@ -111,6 +115,7 @@ class Definitions:
         self._registered[definition.name] = definition
         return is_known
 
+    @whole
     async def remove(self, name: str, principal: Principal) -> None:
         """Forget a registered definition; its jobs stay. Raises DefinitionNotFound, AccessDenied."""
         found = self._registered.get(name)

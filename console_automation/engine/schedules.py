@@ -12,10 +12,8 @@ tens of thousands of schedules weigh little, and there is no second truth.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from console_automation.core.access import Principal
 from console_automation.core.agenda import Agenda
@@ -35,6 +33,7 @@ from console_automation.core.schedule import (
     with_job,
 )
 from console_automation.core.trigger import next_fire
+from console_automation.engine.changes import whole
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.feed import Change
 from console_automation.engine.jobs import JobManager
@@ -53,27 +52,10 @@ from console_automation.ports.stores import ScheduleStore
 log = logging.getLogger(__name__)
 
 Edit = Callable[[Schedule, Sequence[Version]], Schedule]
-P = ParamSpec("P")
-T = TypeVar("T")
-Work = Callable[Concatenate["Schedules", P], Coroutine[Any, Any, T]]
 
 _BATCH = 20  #: schedules that fire at once, before everybody else has a turn
 _LONGEST_SLEEP = 60.0  #: the clock may be set while we sleep
 _RETRY_SECONDS = 5.0
-
-
-def _change(change: Work[P, T]) -> Work[P, T]:
-    """Make a change while no other is made, and to its end, also when nobody waits for that any more."""
-
-    @wraps(change)
-    async def whole(schedules: "Schedules", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async def alone() -> T:
-            async with schedules._changing:
-                return await change(schedules, *args, **kwargs)
-
-        return await asyncio.shield(alone())
-
-    return whole
 
 
 class Schedules:
@@ -94,7 +76,7 @@ class Schedules:
         self._clock = jobs.clock
         self._agenda = Agenda()
         self._news = asyncio.Event()  #: somebody may be due earlier than was thought
-        self._changing = asyncio.Lock()
+        self.changing = asyncio.Lock()
         self._troubles: dict[str, str] = {}
         self._timer: asyncio.Task[None] | None = None
         self._leave_feed: Callable[[], None] = lambda: None
@@ -143,7 +125,7 @@ class Schedules:
 
     # -- what clients ask --------------------------------------------------------------------
 
-    @_change
+    @whole
     async def create(self, schedule: Schedule) -> None:
         """Keep a new schedule. Raises Conflict when its name is taken, LimitReached, Unavailable."""
         _, count = await self.store.page(after=None, limit=0)
@@ -172,7 +154,7 @@ class Schedules:
             raise Conflict(f"scheduleId {reference!r} could be any of {ids}; give the id.")
         return own[0]
 
-    @_change
+    @whole
     async def update(self, schedule_id: str, edit: Edit) -> Schedule:
         """Replace a schedule by what `edit` makes of it and of its versions, newest first.
 
@@ -185,7 +167,7 @@ class Schedules:
         await self._save(after)
         return after
 
-    @_change
+    @whole
     async def trigger(self, schedule_id: str, *, key: str) -> Job:
         """Run a schedule's command now, whether it is active or not; its fires stay as they are.
 
@@ -215,7 +197,7 @@ class Schedules:
         await self._save(with_job(schedule, execution) if is_latest else schedule, execution)
         return job
 
-    @_change
+    @whole
     async def delete(self, schedule_id: str) -> None:
         """Forget a schedule; its jobs go on. Raises Unavailable."""
         await self.store.delete(schedule_id)
@@ -261,7 +243,7 @@ class Schedules:
         """Take every schedule that is due one step on, until none is due."""
         while due := self._agenda.take(self._clock.now(), most=_BATCH):
             try:
-                async with self._changing:
+                async with self.changing:
                     schedules = await self.store.several(due)
                     await asyncio.gather(*map(self._go_on, schedules))
             except ConsoleAutomationError as error:

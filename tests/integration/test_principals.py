@@ -243,6 +243,7 @@ async def test_no_key_of_a_principal_is_one_that_the_product_uses_itself(server:
         job = await ok(Connected(guest), "console_execute_job", **taken)
         asked = {"scheduleId": schedule, "idempotencyKey": "k"}
         run = await ok(Connected(user), "console_trigger_schedule", **asked)
+        await ok(Connected(user), "console_delete_schedule", scheduleId=schedule)
         assert run["jobId"] != job["jobId"]
 
 

@@ -1,12 +1,17 @@
 """Definitions: where an input may go, and what becomes of it there."""
 
+import asyncio
 import json
+from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console_automation.adapters.memory import MemoryDefinitions, MemoryStore
+from console_automation.core.access import LOCAL, Principal
 from console_automation.core.definition import (
     JobDefinition,
     check,
@@ -14,7 +19,11 @@ from console_automation.core.definition import (
     filled_environment,
     with_defaults,
 )
-from console_automation.errors import BadRequest
+from console_automation.engine.definitions import Definitions
+from console_automation.errors import AccessDenied, BadRequest
+from tests.builders import definitions_of
+from tests.conftest import Build
+from tests.waiting import until
 
 SCHEMA = {"properties": {"file": {"type": "string"}, "n": {"default": 3}, "all": {}}}
 
@@ -115,3 +124,82 @@ def test_any_tag_all_labels_and_the_text_have_to_match(
         name="lines", description="Count them.", tags=("text",), labels={"a": "1", "b": "2"}
     )
     assert each.matches(**{"tags": [], "labels": {}, "query": "", **wanted}) is matches
+
+
+# -- the registry ----------------------------------------------------------------------------------
+
+
+class SlowDefinitions(MemoryDefinitions):
+    """Definitions whose writes end when a test says so."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store._done)
+        self.begun = 0
+        self.gate = asyncio.Event()
+
+    def save(self, definition: JobDefinition) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self._slowly(super().save, definition))
+
+    def delete(self, name: str) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self._slowly(super().delete, name))
+
+    async def _slowly(self, write: Any, what: Any) -> None:
+        self.begun += 1
+        await self.gate.wait()
+        await write(what)
+
+
+Registry = tuple[Definitions, SlowDefinitions]
+
+
+@pytest.fixture
+async def registry(build: Build, tmp_path: Path) -> Registry:
+    store = MemoryStore()
+    slow = store.definitions = SlowDefinitions(store)
+    return definitions_of(await build(store=store), tmp_path), slow
+
+
+async def test_what_its_client_does_not_wait_for_is_kept_and_forgotten_all_the_same(
+    registry: Registry,
+) -> None:
+    definitions, slow = registry
+
+    async def given_up(change: Coroutine[Any, Any, object]) -> None:
+        slow.begun = 0
+        slow.gate.clear()
+        task = asyncio.create_task(change)
+        await until(lambda: slow.begun, "the write")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        slow.gate.set()
+        await definitions.register(definition(name="after"), LOCAL)
+
+    async def kept() -> list[str]:
+        known = [each.name for each in definitions.listed("/", LOCAL)]
+        assert known == [each.name for each in await slow.all()]
+        return known
+
+    await given_up(definitions.register(definition(), LOCAL))
+    assert await kept() == ["after", "d"]
+    await given_up(definitions.remove("d", LOCAL))
+    assert await kept() == ["after"]
+
+
+async def test_of_two_who_define_one_name_at_once_the_second_replaces_nothing(
+    registry: Registry,
+) -> None:
+    definitions, slow = registry
+    both = [
+        asyncio.ensure_future(
+            definitions.register(
+                definition(command=name),
+                Principal(name=name, scopes=frozenset({"definitions:create"})),
+            )
+        )
+        for name in ("a", "b")
+    ]
+    await until(lambda: slow.begun, "the first write")
+    slow.gate.set()
+    first, second = await asyncio.gather(*both, return_exceptions=True)
+    assert first is False and isinstance(second, AccessDenied)
+    assert definitions.find("d", "/", LOCAL).command == "a"
