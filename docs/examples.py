@@ -193,7 +193,8 @@ async def _play(app: App) -> list[dict[str, Any]]:
     for step in (*JOBS, *DEFINITIONS, *WORKFLOWS, *SESSION, *SCHEDULE):
         arguments = _filled(step.arguments, started)
         of_session = OPERATIONS[step.tool].toolset == "sessions" or "sessionId" in arguments
-        if "command" in arguments and OPERATIONS[step.tool].toolset == "jobs" and not of_session:
+        of_job = OPERATIONS[step.tool].toolset in ("jobs", "schedules") and not of_session
+        if "command" in arguments and of_job:
             arguments.setdefault("options", {})["workingDirectory"] = "/tmp"
         answer = await _answer(app, step, arguments)
         if step.name:

@@ -95,7 +95,7 @@ class Tokens:
             return self._entries
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if stamp != self._stamp:
-            self._stamp, self._entries = stamp, _read(self._path)
+            self._stamp, self._entries = stamp, _read(self._path) or {}
         return self._entries
 
     @contextmanager
@@ -107,7 +107,11 @@ class Tokens:
         )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            entries = dict(self._current())
+            entries = _read(self._path) if self._path.exists() else {}
+            if entries is None:
+                raise BadRequest(
+                    f"{self._path} makes no sense; mend it, or remove it to begin anew."
+                )
             yield entries
             self._write(entries)
         finally:
@@ -123,13 +127,14 @@ class Tokens:
         fresh.rename(self._path)
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the principals by name, None when the file makes no sense."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
+        return None
     if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
-        return {}
+        return None
     return entries
 
 

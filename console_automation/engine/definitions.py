@@ -5,7 +5,8 @@ its own, read anew when it has changed. A project's definition hides a registere
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from console_automation.config import Settings
@@ -13,6 +14,7 @@ from console_automation.core import definition as rules
 from console_automation.core.access import Action, Principal, decide
 from console_automation.core.definition import Caller, JobDefinition
 from console_automation.core.job import Command, Contract, JobSpec
+from console_automation.core.text import one_line
 from console_automation.engine.changes import whole
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.json_schemas import check_schema, mismatch
@@ -175,9 +177,15 @@ class Definitions:
                 "definition": definition.name,
                 "input": given,
             }
-            decision = any([await self._guards.agrees(guard, question) for guard in decision])
+            decision = await self._one_agrees(decision, question)
         if not decision:
             raise AccessDenied(f"{principal.name} may not execute {definition.name}.")
+
+    async def _one_agrees(self, guards: Iterable[str], question: Mapping[str, Any]) -> bool:
+        for guard in guards:
+            if await self._guards.agrees(guard, question):
+                return True
+        return False
 
     def _command(
         self, definition: JobDefinition, given: Mapping[str, Any], caller: Caller
@@ -185,6 +193,7 @@ class Definitions:
         cwd = definition.working_directory or caller.cwd
         args = rules.filled_args(definition, given)
         environment = {**caller.environment, **rules.filled_environment(definition, given)}
+        _check_passable((*(args or ()), *environment.values()))
         executable, argv, by_shell = resolve(
             definition.command, args, shell=None, cwd=cwd, environment=environment
         )
@@ -214,6 +223,21 @@ def _is_named(definition: JobDefinition, principal: Principal, action: Action) -
     """Whether a rule lets the principal, and not only the want of one."""
     has_rule = any(rule.action is action for rule in definition.permissions)
     return principal.is_admin or (has_rule and _may(definition, principal, action))
+
+
+def _check_passable(words: Iterable[str]) -> None:
+    """Raise BadRequest for an input that no program can be given: the system has no way to pass it."""
+    for word in words:
+        try:
+            is_passable = b"\0" not in os.fsencode(word)
+        except UnicodeEncodeError:
+            is_passable = False
+        if not is_passable:
+            raise BadRequest(
+                f"input: {one_line(word, 60)!r} cannot be passed to a program: it has a NUL or half of a"
+                " character.",
+                field="input",
+            )
 
 
 def check(definition: JobDefinition) -> None:

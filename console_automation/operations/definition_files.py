@@ -10,6 +10,7 @@ project's root, which is also where its jobs run unless they say otherwise.
 """
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -43,6 +44,8 @@ class ProjectFiles:
         try:
             status = path.stat()
         except OSError:
+            return {}
+        if not stat.S_ISREG(status.st_mode):  # a pipe would never answer
             return {}
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         known = self._read.get(project)

@@ -1,6 +1,7 @@
 """`job define`, `job definitions`, `job exec`, and the file that a project defines its jobs in."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,11 @@ def test_a_project_file_that_is_wrong_is_said_to_be_with_its_place(
     assert done.returncode == 2 and "Traceback" not in done.stderr
     for word in ("console-automation.toml", *words):
         assert word in done.stderr
+
+
+def test_a_pipe_in_the_place_of_a_projects_file_is_no_file(shell: Shell) -> None:
+    os.mkfifo(shell.directory / "console-automation.toml")
+    assert shell.job("definitions").returncode == 0
 
 
 def test_jobs_of_a_python_file_are_registered_without_the_daemon_importing_it(

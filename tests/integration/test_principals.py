@@ -406,6 +406,9 @@ def test_a_file_of_tokens_that_makes_no_sense_lets_nobody_in(home: Path, content
     (home / "tokens.json").write_text(content, encoding="latin-1")
     tokens = Tokens(home)
     assert tokens.bearer(b"") is None and tokens.named("ci") is None
+    with pytest.raises(BadRequest, match="makes no sense"):
+        tokens.add("ci", roles=[], scopes=[], lifetime=None)
+    assert (home / "tokens.json").read_text(encoding="latin-1") == content
     assert tokens.named("local") is not None
 
 

@@ -162,6 +162,14 @@ async def test_a_job_runs_in_another_process_than_whoever_starts_it(defined: App
     assert over["result"]["metadata"] == {}
 
 
+async def test_half_a_character_is_no_input_for_a_program(app: App) -> None:
+    schema = {"properties": {"word": {"type": "string"}}}
+    words = {"command": "echo", "args": ["{word}"], "inputSchema": schema}
+    await app.call("console_register_job", name="say", **words)
+    with pytest.raises(BadRequest, match="cannot be passed to a program"):
+        await app.execute_job("say", word="half \ud800")
+
+
 async def test_a_program_registers_its_own_jobs(app: App, file: Path) -> None:
     found = jobs_of(str(file))
     await app.register(found["take"], found["greet"])

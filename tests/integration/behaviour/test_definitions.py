@@ -206,3 +206,10 @@ async def test_a_program_that_is_not_there_is_said_when_it_is_to_run(client: Cli
     name = await defined(client, command="no-such-program", args=[])
     error = await refused(client, EXECUTE, name=name)
     assert error["code"] == "COMMAND_NOT_FOUND"
+
+
+async def test_an_input_that_no_program_can_be_given_is_refused(client: Client) -> None:
+    definition = {**GREETING, "command": "echo", "args": ["{name}"], "environment": {}}
+    name = await defined(client, **definition)
+    error = await refused(client, EXECUTE, name=name, input={"name": "nul\0"})
+    assert error["code"] == "INVALID_ARGUMENT" and error["details"]["field"] == "input"
