@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 from console_automation.core.job import TerminalSize
 from console_automation.core.keys import encode_key, paste
@@ -36,21 +37,17 @@ async def create_session(
     born = await engine.consoles.create(spec)
     session = await engine.consoles.opened(born.id, timeout=wait)
     ready = session.phase is SessionPhase.OPEN
-    if ready and (spec.host is not None or (spec.shell and is_integrated(spec.shell))):
+    first = OutputQuery(max_bytes=1, max_chunks=1, wait=min(wait, _FIRST_OUTPUT_SECONDS))
+    has_marks = spec.shell is not None and is_integrated(spec.shell)
+    has_prompt = ready and (spec.host is not None or has_marks)
+    if has_prompt:
         ready = await _prompted(engine, session, wait)
     elif ready:
-        quick = OutputQuery(max_bytes=1, max_chunks=1, wait=min(wait, _FIRST_OUTPUT_SECONDS))
-        await engine.session_output.read(session.id, quick)
+        await engine.session_output.read(session.id, first)
     read = await engine.session_output.read(session.id, newest(engine.settings))
-    if ready and not sanitize(text_of(read.page.chunks)):
-        # The mark of a prompt may come before its text.
-        more = OutputQuery(
-            since=read.page.next_since,
-            max_bytes=1,
-            max_chunks=1,
-            wait=min(wait, _FIRST_OUTPUT_SECONDS),
-        )
-        await engine.session_output.read(session.id, more)
+    if has_prompt and ready and not sanitize(text_of(read.page.chunks)):
+        # The mark of a prompt has come before its text.
+        await engine.session_output.read(session.id, replace(first, since=read.page.next_since))
         read = await engine.session_output.read(session.id, newest(engine.settings))
     if read.printer.error is not None:
         raise session_closed(read.printer)

@@ -79,7 +79,7 @@ def test_one_that_ends_while_there_is_no_daemon_has_its_result(
     daemon: Daemon, tmp_path: Path
 ) -> None:
     job_id = started(daemon, tmp_path / "gate")
-    pid = daemon.call("console_get_job_status", jobId=job_id)["job"]["pid"]
+    pid = daemon.running(job_id)["pid"]
     daemon.kill()
     (tmp_path / "gate").write_text("and tell")
     until_now(lambda: not Path(f"/proc/{pid}").exists(), "the end of the command")
