@@ -102,7 +102,8 @@ async def test_every_tool_answers_as_its_schema_says(client: mcp.Client, gate: G
     await call("console_wait_for_jobs", jobIds=[fed["jobId"], live["jobId"]])
     page = await call("console_get_job_output", jobId=fed["jobId"])
     assert page["output"][0]["content"] == "x"
-    await call("console_retry_job", jobId=fed["jobId"])
+    again = await call("console_retry_job", jobId=fed["jobId"])
+    await call("console_cancel_job", jobId=again["jobId"])
     assert (await call("console_list_jobs"))["total"] >= 3
     await call("console_get_job_metrics")
     await call("console_cleanup_jobs")
