@@ -5,6 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.conftest import Gate
@@ -178,6 +179,8 @@ def test_waiting_can_be_left(shell: Shell, gate: Gate) -> None:
     job_id = shell.run(gate.wait)
     with shell.begun("wait", job_id) as process:
         shell.running(job_id)
+        waiting = psutil.Process(process.pid)
+        until_now(lambda: waiting.net_connections("unix"), "its line to the daemon")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130
     assert shell.status(job_id)["status"] == "running"
