@@ -38,7 +38,7 @@ def parts_of(schema: Any) -> Iterator[dict[str, Any]]:
         ({"schedules"}, 8_000),
         ({"workflows"}, 8_000),
     ],
-    ids=str,
+    ids=lambda each: " ".join(sorted(each)) if isinstance(each, set) else str(each),
 )
 def test_the_list_of_tools_is_small(toolsets: set[str], most: int) -> None:
     listed = [
