@@ -22,6 +22,8 @@ from console_automation.errors import BadRequest, Conflict
 from console_automation.operations import requests as ask
 from console_automation.operations import texts
 from console_automation.operations import views as view
+from console_automation.operations.cluster_jobs import execute_in_cluster, list_cluster_jobs
+from console_automation.operations.cluster_views import is_cluster_job
 from console_automation.operations.session_commands import execute_in_session, in_scope
 from console_automation.operations.submission import Call, job_spec, newest, query_of, telling
 from console_automation.ports.stores import JobFilter
@@ -32,6 +34,8 @@ async def execute_async(
 ) -> view.ExecuteResult:
     """Submit a job, and wait for its end when that is wanted."""
     options = request.options
+    if options.target is not None:
+        return await execute_in_cluster(engine, call, request)
     call = await in_scope(engine, call, options.session_id)
     job = await engine.jobs.submit(background_spec(engine, call, request))
     if options.wait_ms:
@@ -203,6 +207,8 @@ async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view
 async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.ListResult:
     """Return a page of jobs, newest first."""
     options = request.options
+    if options.cluster is not None or is_cluster_job(options.ref or ""):
+        return await list_cluster_jobs(engine, call, options)
     ledger, at_most = engine.jobs.ledger, options.limit + 1
     project = _project(options.project)
     owner = None if call.principal.is_admin else call.principal.name

@@ -14,6 +14,8 @@ from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest, ConsoleAutomationError
 from console_automation.operations.access import check_access
 from console_automation.operations.checking import checked, unknown
+from console_automation.operations.cluster_jobs import action_for
+from console_automation.operations.cluster_table import CLUSTER_OPERATIONS
 from console_automation.operations.definition_table import DEFINITION_OPERATIONS
 from console_automation.operations.job_table import JOB_OPERATIONS
 from console_automation.operations.operation import Answer, Operation
@@ -37,6 +39,7 @@ OPERATIONS: Mapping[str, Operation] = {
         *DEFINITION_OPERATIONS,
         *WORKFLOW_OPERATIONS,
         *SCHEDULE_OPERATIONS,
+        *CLUSTER_OPERATIONS,
     )
 }
 
@@ -60,7 +63,7 @@ async def invoke(
         request = checked(operation.request, {} if arguments is None else arguments)
         if not call.principal.is_admin:
             await check_access(engine, call, operation, request)
-        result = await operation.run(engine, call, request)
+        result = await action_for(operation, request)(engine, call, request)
         answer = Answer(result, operation.text(result))
     except ConsoleAutomationError as error:
         answer = refusal(engine, error, cancelled=name == "console_cancel_job")
@@ -109,10 +112,8 @@ def _record(
 ) -> None:
     """Put a request that wanted to change something on record, with its outcome."""
     asked = arguments if isinstance(arguments, dict) else {}
-    about = (each.get(name) for name in ("jobId", "sessionId", "runId") for each in (view, asked))
-    about = (
-        each.get(name) for name in ("jobId", "sessionId", "scheduleId") for each in (view, asked)
-    )
+    subjects = ("jobId", "sessionId", "runId", "scheduleId")
+    about = (each.get(name) for name in subjects for each in (view, asked))
     subject = next(filter(None, about), None)
     command = asked.get("command")
     record = AuditRecord(
