@@ -178,12 +178,8 @@ async def get_job_output(
             raise
         return _page(job, _kept(job, options), options.since)
     # Its worker tells the end of the run before it is in the record; a client shall not see it twice.
-    seen: view.OutputResult = {
-        **page,
-        "jobId": job.id,
-        "status": (await gateway.get(job.id)).status,
-    }
-    return seen
+    page |= {"jobId": job.id, "status": (await gateway.get(job.id)).status}
+    return page  # type: ignore[no-any-return]
 
 
 async def _begun(engine: Engine, job: ClusterJob, wait: float) -> None:
