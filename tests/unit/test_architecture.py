@@ -63,7 +63,7 @@ HOMES = {
     "winpty": ("adapters/windows_terminal.py",),
     "sortedcontainers": ("core/queue.py",),
     "asyncio": ("adapters/", "engine/", "operations/", "frontends/", "ports/", "typed.py"),
-    "nats": (),
+    "nats": ("adapters/nats/",),
 }
 
 
