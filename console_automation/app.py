@@ -49,10 +49,12 @@ from console_automation.engine.retention import Retention
 from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 from console_automation.engine.workflows import Workflows
+from console_automation.joining import cluster_of
 from console_automation.operations.definition_files import ProjectFiles
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
+from console_automation.ports.cluster import ClusterBus
 from console_automation.ports.machine import Emulator
 from console_automation.ports.runs import RunHost
 from console_automation.ports.stores import Store
@@ -93,8 +95,9 @@ def build_engine(
     *,
     store: Store | None = None,
     host: RunHost | None = None,
+    bus: ClusterBus | None = None,
 ) -> Engine:
-    """Put an engine together; `store` and `host` can be replaced, for tests that break them."""
+    """Put an engine together; `store`, `host` and `bus` can be replaced, for tests that break them."""
     clock = SystemClock()
     store = store or SqliteStore(directory.home)
     host = host or shim_host(directory, settings, clock.boot_id)
@@ -141,6 +144,7 @@ def build_engine(
             new_id=new_schedule_id,
         ),
         notifications=Notifications(manager, couriers(settings)),
+        cluster=cluster_of(settings, clock, new_ulid=lambda: str(ULID()).lower(), bus=bus),
     )
 
 

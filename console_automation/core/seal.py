@@ -6,6 +6,7 @@ destroy, and put back what was there before, but not have anything new run.
 import hashlib
 import hmac
 
+SHORTEST_KEY = 16  #: characters
 _DIGITS = 64
 
 

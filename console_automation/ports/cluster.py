@@ -92,9 +92,20 @@ class Hint(Protocol):
 class ClusterBus(Protocol):
     """The connection to the cluster."""
 
-    jobs: Records
-    workers: Records
-    beats: Records  #: signs of life: kept in memory, forgotten after the lease
+    @property
+    def jobs(self) -> Records:
+        """Return the jobs of the cluster."""
+        ...
+
+    @property
+    def workers(self) -> Records:
+        """Return the entries of its workers."""
+        ...
+
+    @property
+    def beats(self) -> Records:
+        """Return their signs of life: kept in memory, forgotten after the lease."""
+        ...
 
     @property
     def is_connected(self) -> bool:
