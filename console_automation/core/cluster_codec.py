@@ -39,7 +39,7 @@ def job_from_bytes(data: bytes) -> ClusterJob:
     """Return the job that `job_to_bytes` was given. Raises ValueError, LookupError or TypeError."""
     plain = json.loads(data)
     return ClusterJob(
-        **{"client": "", "owner": ""}
+        **{"client": "", "owner": "", "queue": ""}
         | {name: plain[name] for name in _AS_THEY_ARE if name in plain},
         phase=ClusterPhase(plain["phase"]),
         retry=retry_from_plain(plain["retry"]),

@@ -57,6 +57,7 @@ class Roster:
         self._workers: dict[str, Worker] = {}
         self._beats: dict[str, Beat] = {}
         self._heard: dict[tuple[str, str], float] = {}
+        self._caught_up: set[str] = set()  #: with which of the two kinds of records
         self._since = 0.0  #: when it began to listen without a gap
         self._task: asyncio.Task[None] | None = None
 
@@ -153,22 +154,30 @@ class Roster:
             except* Unavailable as group:
                 log.info("the workers cannot be watched, will try again: %s", group.exceptions[0])
             self.listens.clear()
+            self._caught_up = set()
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _watch_workers(self) -> None:
         async for each in _complete(self._bus.workers.watch(), self._workers):
-            if isinstance(each, Stored):
+            if each is None:
+                self._catch_up("workers")
+            elif isinstance(each, Stored):
                 worker = self._opened(each)
                 if worker:
                     self._workers[host_of_key(each.key)] = worker
             self.changed()
+
+    def _catch_up(self, kind: str) -> None:
+        self._caught_up.add(kind)
+        if len(self._caught_up) == 2:
+            self.listens.set()
 
     async def _watch_beats(self) -> None:
         loop = asyncio.get_running_loop()
         self.listen_anew()
         async for each in _complete(self._bus.beats.watch(), self._beats):
             if each is None:
-                self.listens.set()
+                self._catch_up("beats")
             elif isinstance(each, Stored):
                 host = host_of_key(each.key)
                 try:
