@@ -37,6 +37,7 @@ from console_automation.adapters.webhook_courier import WebhookCourier
 from console_automation.config import Settings
 from console_automation.core.notify import Channel
 from console_automation.engine.admission import Admission
+from console_automation.engine.carrying import Carrying
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
@@ -110,7 +111,11 @@ def build_engine(
         admission=Admission(settings, SystemLoad()),
         new_id=new_job_id,
     )
-    definitions = _definitions(directory, settings, store, clock)
+    cluster = cluster_of(settings, clock, new_ulid=lambda: str(ULID()).lower(), bus=bus)
+    carrying = Carrying(
+        str(directory.home), is_gateway=cluster is not None and cluster.gateway is not None
+    )
+    definitions = _definitions(directory, settings, store, clock, carrying)
     consoles = ConsoleManager(
         settings=settings,
         store=store.sessions,
@@ -144,7 +149,8 @@ def build_engine(
             new_id=new_schedule_id,
         ),
         notifications=Notifications(manager, couriers(settings)),
-        cluster=cluster_of(settings, clock, new_ulid=lambda: str(ULID()).lower(), bus=bus),
+        carrying=carrying,
+        cluster=cluster,
     )
 
 
@@ -167,7 +173,11 @@ def couriers(settings: Settings) -> dict[Channel, Courier]:
 
 
 def _definitions(
-    directory: StateDirectory, settings: Settings, store: Store, clock: SystemClock
+    directory: StateDirectory,
+    settings: Settings,
+    store: Store,
+    clock: SystemClock,
+    carrying: Carrying,
 ) -> Definitions:
     return Definitions(
         settings=settings,
@@ -176,6 +186,7 @@ def _definitions(
         read_project=ProjectFiles(),
         principals=Tokens(directory.home),
         guards=ProcessGuards(),
+        carrying=carrying,
     )
 
 

@@ -76,6 +76,7 @@ class Outcome:
     reason: str | None
     job: Mapping[str, Any]
     tail: tuple[Mapping[str, Any], ...] = ()
+    result: str | None = None  #: of a typed job, as JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

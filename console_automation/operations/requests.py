@@ -207,6 +207,9 @@ class JobOptions(RunOptions):
         description="Tell of its end: {webhook: URL}, {email: address} or {command: shell line},"
         " each with on: [statuses] if not any.",
     )
+    target: Aim | None = Field(
+        None, description="Run it in the cluster: _any, _all, a host, or group:web.dev."
+    )
 
 
 class ExecuteOptions(JobOptions):
@@ -225,9 +228,6 @@ class ExecuteOptions(JobOptions):
     )
     even_if_failed: bool = Field(False, description="Start it however those ended.")
     terminal: Terminal | None = Field(None, description="Run it on a terminal, not on pipes.")
-    target: Aim | None = Field(
-        None, description="Run it in the cluster: _any, _all, a host, or group:web.dev."
-    )
     wait_ms: Milliseconds = Field(0, description="Wait this long for its end.")
 
 

@@ -38,8 +38,9 @@ from console_automation.errors import (
 )
 from console_automation.frontends.worker.answers import Answers, key_of
 from console_automation.frontends.worker.presence import Presence
+from console_automation.operations.cluster_taking import TAKING
 from console_automation.operations.submission import Call
-from console_automation.operations.table import invoke
+from console_automation.operations.table import OPERATIONS, invoke
 from console_automation.ports.cluster import Hint
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 _FETCH_SECONDS = 5.0
 _AGAIN_SECONDS = 0.5
 _BUSY_SECONDS = 0.2
+_LARGEST_RESULT = 1 << 18  #: that is kept in the record, which has to fit a message of NATS
+_TAKING = {"console_execute_async": OPERATIONS["console_execute_async"], **TAKING}
 
 
 class WorkerService:
@@ -173,12 +176,15 @@ class WorkerService:
 
     async def _submitted(self, job: ClusterJob) -> Job | None:
         """Return the job of this machine that it becomes; None when it was given back."""
-        options = {
-            **job.request.get("options", {}),
-            "idempotencyKey": key_of(job.id, job.epoch),
-        }
-        arguments = {**job.request, "options": options}
-        answer = await invoke(self._engine, "console_execute_async", arguments, self._call)
+        key = key_of(job.id, job.epoch)
+        if "definition" in job.request:
+            name = "take_definition"
+            arguments = {each: job.request[each] for each in ("definition", "input")} | {"key": key}
+        else:
+            name = "console_execute_async"
+            options = {**job.request.get("options", {}), "idempotencyKey": key}
+            arguments = {**job.request, "options": options}
+        answer = await invoke(self._engine, name, arguments, self._call, offered=_TAKING)
         if answer.is_error:
             await self._give_back(job, str(answer.view["error"]))
             return None
@@ -248,8 +254,13 @@ class WorkerService:
                 self._call,
             )
             tail = () if page.is_error else tuple(page.view["output"])
+        result = await self._engine.jobs.ledger.store.result(local.id)
         return Outcome(
-            status=Status(local.status), reason=local.reason, job=dict(seen.view["job"]), tail=tail
+            status=Status(local.status),
+            reason=local.reason,
+            job=dict(seen.view["job"]),
+            tail=tail,
+            result=result if result is not None and len(result) <= _LARGEST_RESULT else None,
         )
 
     # -- looking at the records ---------------------------------------------------------------
