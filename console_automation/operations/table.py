@@ -109,10 +109,8 @@ def _record(
 ) -> None:
     """Put a request that wanted to change something on record, with its outcome."""
     asked = arguments if isinstance(arguments, dict) else {}
-    about = (each.get(name) for name in ("jobId", "sessionId", "runId") for each in (view, asked))
-    about = (
-        each.get(name) for name in ("jobId", "sessionId", "scheduleId") for each in (view, asked)
-    )
+    names = ("jobId", "sessionId", "runId", "scheduleId")
+    about = (each.get(name) for name in names for each in (view, asked))
     subject = next(filter(None, about), None)
     command = asked.get("command")
     record = AuditRecord(
