@@ -40,10 +40,14 @@ EXPECTED = {
     "job schedule create -n nightly --cron '0 2 * * *' 'make test'": (
         0,
         r"schedule-\w{26}\n",
-        r"nightly|02:00|next",
+        r"nightly, version 1: ",
     ),
     "job schedule delete nightly": (0, r".*nightly.*\n", ""),
-    "job workflow run release --wait": (0, r"workflow-\w{26} `release`: completed(.|\n)*", r"workflow-"),
+    "job workflow run release --wait": (
+        0,
+        r"workflow-\w{26} `release`: completed(.|\n)*",
+        r"workflow-",
+    ),
 }
 FILES = {
     "Makefile": "test:\n\t@seq -f 'line %g' 39; echo error: one FAILED; echo line 40; exit 1\n",

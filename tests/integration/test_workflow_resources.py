@@ -31,25 +31,22 @@ RARELY = {"cron": "0 0 29 2 *"}
 
 
 @asynccontextmanager
-async def workflow(
-    client: mcp.Client, gate: Gate, *, last: str = "echo after"
-) -> AsyncIterator[str]:
-    """A workflow of two steps, the first of which waits for the gate."""
+async def workflow(client: mcp.Client, *commands: str) -> AsyncIterator[str]:
+    """A workflow of one step after the other, each with a command, named step0, step1 and so on."""
     of = Connected(client)
-    jobs = {"gated": gate.wait, "after": last}
-    for name, command in jobs.items():
-        await ok(of, "console_register_job", name=name, command=command)
-    steps = [
-        {"id": "first", "job": "gated"},
-        {"id": "last", "job": "after", "dependsOn": ["first"]},
-    ]
+    steps: list[dict[str, Any]] = []
+    for number, command in enumerate(commands):
+        job = f"watched-{number}"
+        await ok(of, "console_register_job", name=job, command=command)
+        before = [f"step{number - 1}"] if number else []
+        steps.append({"id": f"step{number}", "job": job, "dependsOn": before})
     await ok(of, "console_register_workflow", name="watched", steps=steps)
     try:
         yield "watched"
     finally:
         await ok(of, "console_remove_workflow", name="watched")
-        for name in jobs:
-            await ok(of, "console_remove_job", name=name)
+        for step in steps:
+            await ok(of, "console_remove_job", name=step["job"])
 
 
 async def begun(client: mcp.Client, name: str) -> str:
@@ -57,7 +54,7 @@ async def begun(client: mcp.Client, name: str) -> str:
     run = (await ok(Connected(client), "console_execute_workflow", name=name))["run"]
     uri = f"workflow://{run['runId']}"
 
-    await until(lambda: has_job(client, uri, "first"))
+    await until(lambda: has_job(client, uri, "step0"))
     return uri
 
 
@@ -80,7 +77,7 @@ async def state(client: mcp.Client, uri: str) -> str:
 async def test_a_workflow_run_and_a_schedule_are_resources(
     connect: Connect, mode: str, server: Server, gate: Gate
 ) -> None:
-    async with connect(server, mode=mode) as client, workflow(client, gate) as name:
+    async with connect(server, mode=mode) as client, workflow(client, gate.wait, "true") as name:
         uri = await begun(client, name)
         of = Connected(client)
         made = await ok(of, "console_create_schedule", name="rare", command="true", trigger=RARELY)
@@ -96,8 +93,8 @@ async def test_a_workflow_run_and_a_schedule_are_resources(
         run = json.loads(await read(client, uri))
         assert run["run"]["status"] == "running"
         assert {each["id"]: each["status"] for each in run["steps"]} == {
-            "first": "running",
-            "last": "pending",
+            "step0": "running",
+            "step1": "pending",
         }
         gate.open()
         await until(lambda: ended(client, uri))
@@ -105,57 +102,62 @@ async def test_a_workflow_run_and_a_schedule_are_resources(
 
 
 @EACH
-async def test_a_subscriber_is_told_of_a_run_when_a_step_begins_or_ends_and_of_its_end(
+async def test_a_subscriber_is_told_of_a_run_when_a_step_is_over_and_the_next_begins(
     connect: Connect, server: Server, gate: Gate, tmp_path: Path
 ) -> None:
     """It looks only when it is told, so it would never see what nobody tells."""
     second = Gate(tmp_path / "second")
     async with (
         subscriber(connect, server) as (client, told),
-        workflow(client, gate, last=second.wait) as name,
+        workflow(client, gate.wait, second.wait) as name,
     ):
         uri = await begun(client, name)
         await client.session.subscribe_resource(uri)
         assert uri not in told
         seen = 0
 
-        async def news() -> bool:
-            nonlocal seen
-            is_news = told.count(uri) > seen
-            seen = told.count(uri)
-            return is_news
-
         async def told_of_next_step() -> bool:
-            return await news() and await has_job(client, uri, "last")
-
-        async def told_of_end() -> bool:
-            return await news() and await state(client, uri) == "completed"
+            nonlocal seen
+            if told.count(uri) == seen:
+                return False
+            seen = told.count(uri)
+            return await has_job(client, uri, "step1")
 
         gate.open()
         await until(told_of_next_step)
         second.open()
-        await until(told_of_end)
+
+
+@EACH
+async def test_a_subscriber_is_told_of_the_end_of_a_run_and_then_it_is_over(
+    connect: Connect, server: Server, gate: Gate
+) -> None:
+    """When its only step has its job nothing happens to a run any more but its end."""
+    async with subscriber(connect, server) as (client, told), workflow(client, gate.wait) as name:
+        uri = await begun(client, name)
+        await client.session.subscribe_resource(uri)
+        assert uri not in told
+        gate.open()
+        await until(lambda: uri in told)
+        assert await state(client, uri) == "completed"
 
 
 @EACH
 async def test_a_listener_is_told_of_the_end_of_a_run_and_of_new_ones(
     connect: Connect, server: Server, gate: Gate
 ) -> None:
-    async with connect(server) as client, workflow(client, gate) as name:
+    async with connect(server) as client, workflow(client, gate.wait) as name:
         uri = await begun(client, name)
         async with client.listen(resource_subscriptions=[uri]) as stream:
             assert stream.honored.resource_subscriptions == [uri]
-            await ok(
-                Connected(client), "console_cancel_workflow", runId=uri.removeprefix("workflow://")
-            )
+            gate.open()
             async with asyncio.timeout(20):
-                while await state(client, uri) != "cancelled":
-                    assert await anext(stream) == ResourceUpdated(uri=uri)
+                assert await anext(stream) == ResourceUpdated(uri=uri)
+            assert await state(client, uri) == "completed"
         async with client.listen(resources_list_changed=True) as stream:
             await begun(client, name)
             async with asyncio.timeout(20):
                 assert await anext(stream) == ResourcesListChanged()
-        gate.open()
 
 
 @EACH
@@ -215,7 +217,10 @@ async def test_a_run_that_is_waited_for_becomes_a_task_with_the_result_of_the_to
     connect: Connect, server: Server, gate: Gate
 ) -> None:
     extension = TasksClient()
-    async with connect(server, extensions=[extension]) as client, workflow(client, gate) as name:
+    async with (
+        connect(server, extensions=[extension]) as client,
+        workflow(client, gate.wait) as name,
+    ):
         handle = await waited_for(client, name)
         uri = f"workflow://{handle.task_id}"
         assert handle.status == "working" and "running" in (handle.status_message or "")
@@ -231,7 +236,7 @@ async def test_a_run_that_is_waited_for_becomes_a_task_with_the_result_of_the_to
         done = await task(client, handle.task_id)
         assert done.result is not None and not done.result["isError"]
         content: dict[str, Any] = done.result["structuredContent"]
-        assert content["counts"] == {"completed": 2}
+        assert content["counts"] == {"completed": 1}
         assert content["run"]["status"] == await state(client, uri) == "completed"
         assert done.created_at == handle.created_at < done.last_updated_at
 
@@ -239,7 +244,7 @@ async def test_a_run_that_is_waited_for_becomes_a_task_with_the_result_of_the_to
 async def test_a_cancelled_task_is_a_cancelled_run(server: Server, gate: Gate) -> None:
     async with (
         over_stdio(server, extensions=[TasksClient()]) as client,
-        workflow(client, gate) as name,
+        workflow(client, gate.wait) as name,
     ):
         handle = await waited_for(client, name)
         cancel = CancelTask(params=TaskParams(task_id=handle.task_id))
@@ -253,7 +258,7 @@ async def test_who_does_not_wait_for_a_run_gets_its_id_and_no_task(
 ) -> None:
     async with (
         over_stdio(server, extensions=[TasksClient()]) as client,
-        workflow(client, gate) as name,
+        workflow(client, gate.wait) as name,
     ):
         assert await state(client, await begun(client, name)) == "running"
         gate.open()
