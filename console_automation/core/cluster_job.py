@@ -19,6 +19,8 @@ from console_automation.core.target import host_key
 from console_automation.errors import InvalidTransition
 
 ANY_QUEUE = "any"
+#: How the idempotency keys begin under which workers run epochs of such jobs.
+CLUSTER_KEYS = "cluster:"
 
 
 class ClusterPhase(StrEnum):
@@ -368,3 +370,8 @@ def is_unfinished(job: ClusterJob) -> bool:
 def queue_of(host: str) -> str:
     """Return the queue of what is for one worker alone."""
     return f"host.{host_key(host)}"
+
+
+def key_of(job_id: str, epoch: int) -> str:
+    """Return the idempotency key under which an epoch is a job of its worker's machine."""
+    return f"{CLUSTER_KEYS}{job_id}:{epoch}"
