@@ -1,4 +1,4 @@
-"""A real nats-server on loopback, which can be killed and comes back on the same port with the same disk."""
+"""A real nats-server on loopback that can be killed and comes back with the same port and disk."""
 
 import json
 import socket
