@@ -116,10 +116,15 @@ class Watch:
 
 
 async def outcome(call: Awaitable[object]) -> object:
+    """Return what a call comes to, or which error of the contract."""
     try:
         return await asyncio.wait_for(call, PATIENCE)
-    except (Stale, LimitReached, Unavailable) as error:
-        return type(error)
+    except Stale:
+        return Stale
+    except LimitReached:
+        return LimitReached
+    except Unavailable:
+        return Unavailable
 
 
 # Records ----------------------------------------------------------------------------------------
