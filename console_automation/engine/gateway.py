@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 _AGAIN_SECONDS = 0.5
 _LOOK_SECONDS = 5.0  #: a wait looks at the record itself this often, should the watch lag
 _ANSWER_SECONDS = 5.0
+_BEGINNING_SECONDS = 5.0  #: that a worker may take between claiming a job and having it
+_BEGINNING_PAUSE = 0.05
 _UNHINTED_SECONDS = 2.0
 
 
@@ -223,8 +225,22 @@ class Gateway:
     ) -> Mapping[str, Any]:
         """Return what the worker that has a job answers to an operation on it.
 
-        Raises Unavailable when it cannot be reached, and what it refuses with.
+        A worker that has just claimed a job may not have it yet, and is asked again. Raises Unavailable
+        when it cannot be reached, and what it refuses with.
         """
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + _BEGINNING_SECONDS
+        while True:
+            try:
+                return await self._ask_once(job, operation, arguments, patience)
+            except JobNotFound:
+                if job.phase is not ClusterPhase.CLAIMED or loop.time() > limit:
+                    raise
+            await asyncio.sleep(_BEGINNING_PAUSE)
+
+    async def _ask_once(
+        self, job: ClusterJob, operation: str, arguments: Mapping[str, Any], patience: float
+    ) -> Mapping[str, Any]:
         if job.holder is None:
             raise Conflict(
                 f"Job {job.id} is {job.status}; no worker has it.", jobId=job.id, status=job.status

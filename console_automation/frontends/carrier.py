@@ -136,7 +136,8 @@ class _Carrier:
                 json.dump(found["result"], file)
 
     def cancel(self) -> None:
-        """Ask for the job's end."""
+        """Ask for the job's end, over a line on which no other answer is still to come."""
+        self._client.close()
         self._call("console_cancel_job", {"jobId": self._job_id()})
 
 
