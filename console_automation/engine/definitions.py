@@ -18,7 +18,13 @@ from console_automation.core.text import one_line
 from console_automation.engine.changes import whole
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.json_schemas import check_schema, mismatch
-from console_automation.engine.permissions import Guards, Kind, Permissions, Principals
+from console_automation.engine.permissions import (
+    Guards,
+    Kind,
+    Permissions,
+    Principals,
+    check_guards,
+)
 from console_automation.errors import (
     AccessDenied,
     BadRequest,
@@ -225,11 +231,4 @@ def check(definition: JobDefinition) -> None:
     if definition.output_schema is not None:
         check_schema(definition.output_schema, "outputSchema")
     rules.check(definition)
-    for at, rule in enumerate(definition.permissions):
-        if rule.guard is not None and rule.action is not Action.EXECUTE:
-            field = f"permissions.{at}.custom"
-            raise BadRequest(
-                f"{field}: a guard is asked before a job runs; it goes with the action execute, not with"
-                f" {rule.action}.",
-                field=field,
-            )
+    check_guards(definition.permissions)

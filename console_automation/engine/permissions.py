@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from console_automation.config import Settings
 from console_automation.core.access import Action, Decision, Principal, Rule, decide
 from console_automation.core.definition import Caller
-from console_automation.errors import AccessDenied
+from console_automation.errors import AccessDenied, BadRequest
 
 
 class Kind(StrEnum):
@@ -90,6 +90,18 @@ class Permissions:
             if await self._guards.agrees(guard, question):
                 return True
         return False
+
+
+def check_guards(rules: Iterable[Rule]) -> None:
+    """Raise BadRequest for a guard that nobody would ever ask."""
+    for at, rule in enumerate(rules):
+        if rule.guard is not None and rule.action is not Action.EXECUTE:
+            field = f"permissions.{at}.custom"
+            raise BadRequest(
+                f"{field}: a guard is asked before a job runs; it goes with the action execute, not with"
+                f" {rule.action}.",
+                field=field,
+            )
 
 
 def _creating(setting: str) -> tuple[Rule, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from console_automation.core.access import LOCAL, Principal
 from console_automation.core.job import Job, JobSpec, Status
 from console_automation.core.messages import messages_of_run
 from console_automation.core.text import counted, signal_name
@@ -129,13 +130,16 @@ class WorkflowRuns:
         await self._store.add_run(run)
         self._begin(run, Graph(run.spec.workflow))
 
-    async def get(self, run_id: str) -> WorkflowRun:
-        """Return a run; its end is shown when that is on the disk. Raises WorkflowNotFound."""
+    async def get(self, run_id: str, principal: Principal = LOCAL) -> WorkflowRun:
+        """Return a run; its end is shown when that is on the disk.
+
+        Raises WorkflowNotFound, also for one that is not the principal's to see.
+        """
         live = self._live.get(run_id)
         if live is not None and live.run.is_over:
             await live.settled.wait()
         found = live.run if live is not None else await self._store.run(run_id)
-        if found is None:
+        if found is None or not principal.owns(found.spec.owner):
             raise WorkflowNotFound(
                 f"There is no workflow run {run_id!r}. Call console_list_workflows to see the latest.",
                 runId=run_id,
