@@ -35,6 +35,7 @@ from console_automation.engine.definitions import Definitions
 from console_automation.engine.feed import Change
 from console_automation.engine.fires import Fires, Made
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.refusals import note_refusal
 from console_automation.errors import (
     Conflict,
     ConsoleAutomationError,
@@ -305,6 +306,8 @@ class Schedules:
             spec = made.spec
             if made.refusal is not None:
                 passed, error = Passed.REFUSED, made.refusal.message
+                caller = schedule.version.caller
+                note_refusal(self._jobs, caller, made.refusal, of="fire", subject=schedule.id)
         if spec is None and await self._recorded(schedule) is not schedule:
             return
         key = key_of(fire)

@@ -39,6 +39,7 @@ from console_automation.core.workflow_run import (
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.feed import Change
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.refusals import note_refusal
 from console_automation.engine.waiters import Waiters
 from console_automation.errors import (
     ConsoleAutomationError,
@@ -253,6 +254,8 @@ class WorkflowRuns:
                 log.warning("step %s of run %s has to wait: %s", step_id, run_id, error)
                 await asyncio.sleep(_PAUSE_SECONDS)
             except ConsoleAutomationError as error:
+                caller = live.run.spec.caller
+                note_refusal(self._jobs, caller, error, of="step", subject=run_id)
                 refused = StepRefused(at=self._clock.now(), step=step_id, error=error.message)
                 return self._tell(run_id, refused)
             else:

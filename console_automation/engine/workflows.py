@@ -29,6 +29,7 @@ from console_automation.engine.feed import Change
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.json_schemas import mismatch
 from console_automation.engine.permissions import Kind
+from console_automation.engine.refusals import note_refusal
 from console_automation.engine.workflow_registry import WorkflowRegistry, completions
 from console_automation.engine.workflow_runs import KEY, WorkflowRuns
 from console_automation.errors import (
@@ -258,6 +259,7 @@ class Workflows:
             )
         except ConsoleAutomationError as error:
             name = registration.workflow.name
+            note_refusal(self._jobs, registration.caller, error, of="completion", subject=job.id)
             log.error("the end of %s could not start workflow %s: %s", job.id, name, error)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from console_automation.adapters.memory import MemoryStore
 from console_automation.adapters.sqlite.store import SqliteStore
+from console_automation.core.access import Action, Rule
 from console_automation.core.definition import Caller
 from console_automation.core.job import Phase, Status
 from console_automation.core.messages import Message
@@ -59,6 +60,7 @@ WHOLE = Workflow(
         Trigger(kind=TriggerKind.COMPLETION, definition="d", statuses=("failed", "completed")),
     ),
     notify=(Notify(channel=Channel.EMAIL, target="me@example.org", on=frozenset({"failed"})),),
+    permissions=(Rule(action=Action.EXECUTE, roles=("r",), scopes=("s",), guard="f.py:g"),),
 )
 DONE = StepState(
     status=StepStatus.COMPLETED,
@@ -126,8 +128,8 @@ async def test_a_workflow_is_kept_whole_and_replaced_by_name_and_project(
     assert found[2] == first
     await workflows.save(registration(registered_at=6.0))
     assert (await workflows.all())[2] == registration(registered_at=6.0)
-    await workflows.delete("/p", "w")
-    await workflows.delete("/p", "no such workflow")
+    await workflows.delete("/p", "w", "local")
+    await workflows.delete("/p", "no such workflow", "local")
     assert len(await workflows.all()) == 2
 
 
@@ -198,6 +200,23 @@ async def test_runs_are_listed_newest_first_by_project_and_name(workflows: Workf
     assert await listed() == [summary(each) for each in reversed(born)]
     assert await listed(project="/p", name="w") == [summary(born[0])]
     assert await listed(limit=1) == [summary(born[2])]
+
+
+async def test_owners_have_workflows_of_the_same_name_and_runs_of_their_own(
+    workflows: WorkflowStore,
+) -> None:
+    theirs = registration(caller=replace(CALLER, principal="ci"))
+    for each in (registration(), theirs):
+        await workflows.save(each)
+    assert await workflows.all() == [theirs, registration()]
+    await workflows.delete("/p", "w", "local")
+    assert await workflows.all() == [theirs]
+    for number, caller in ((1, CALLER), (2, theirs.caller)):
+        key = completion_key(replace(theirs, caller=caller), "job-1")
+        await workflows.add_run(run(number, caller=caller, key=key))
+    found = await workflows.latest(project=None, name=None, limit=9, owner="ci")
+    assert [each.id for each in found] == ["workflow-0002"]
+    assert len(await workflows.latest(project=None, name=None, limit=9)) == 2
 
 
 async def test_ends_of_jobs_that_have_started_nothing_are_found(
