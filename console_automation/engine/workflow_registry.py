@@ -175,6 +175,9 @@ class WorkflowRegistry:
         Raises WorkflowNotFound, also for one that is not theirs to see, and BadRequest when it could be
         several.
         """
+        exact = self._registered.get((project, name, owner or principal.name))
+        if exact is not None and exact.decide(principal, Action.READ):
+            return exact
         visible = self.visible(principal)
         found = [e for e in visible if e.workflow.name == name and owner in (None, e.owner)]
         found = [each for each in found if each.project == project] or found
