@@ -89,6 +89,7 @@ class MemoryWorkflows:
             if job.completed_at is not None
             and job.completed_at >= registration.registered_at
             and job.spec.project == registration.project
+            and registration.hears_of in (None, job.spec.owner)
             and trigger.job_name in (None, job.spec.name)
             and trigger.definition in (None, job.spec.tags.get("definition"))
             and job.status in trigger.statuses

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from console_automation.core.access import Action, Decision, Principal, Rule, decide
+from console_automation.core.access import LOCAL, Action, Decision, Principal, Rule, decide
 from console_automation.core.definition import Caller
 from console_automation.core.expression import (
     Condition,
@@ -94,6 +94,11 @@ class Registration:
     def owner(self) -> str:
         """The principal whose it is, and as whom it runs when it starts by itself."""
         return self.caller.principal
+
+    @property
+    def hears_of(self) -> str | None:
+        """Whose jobs may start it by their end: the owner's, or, of the user's, everybody's: None."""
+        return None if self.owner == LOCAL.name else self.owner
 
     @property
     def place(self) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from console_automation.core.access import LOCAL, Action, Principal
+from console_automation.core.access import Action, Principal
 from console_automation.core.definition import Caller
 from console_automation.core.job import Job, Status
 from console_automation.core.workflow import Registration, completion_key
@@ -266,7 +266,7 @@ class Workflows:
 def _is_awaited(registration: Registration, job: Job) -> bool:
     if registration.project != job.spec.project:
         return False
-    if registration.owner not in (LOCAL.name, job.spec.owner):
+    if registration.hears_of not in (None, job.spec.owner):
         return False
     contract = job.spec.contract
     return any(

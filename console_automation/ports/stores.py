@@ -251,7 +251,7 @@ class WorkflowStore(Protocol):
         self, trigger: Trigger, registration: Registration, *, limit: int
     ) -> list[Job]:
         """Return finished jobs whose end was to start a workflow since it was registered and for which
-        there is no run; oldest first."""
+        there is no run, of whom it hears; oldest first."""
         ...
 
     def prune(self, *, ended_before: float) -> Future[None]:

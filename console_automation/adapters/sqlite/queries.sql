@@ -335,9 +335,11 @@ SELECT id, project, name, cause, rerun_of, created_at, status, reason, error, en
  LIMIT :limit
 
 -- unanswered_jobs --
--- Return jobs of a project that ended since a time and are the cause of no run of a workflow.
+-- Return jobs of a project, and of an owner if one is given, that ended since a time and are the cause of
+-- no run of a workflow.
 SELECT job.* FROM job
  WHERE completed_at >= :since AND project = :project
+   AND (:owner IS NULL OR json_extract(spec, '$.owner') = :owner)
    AND (:job_name IS NULL OR job.name = :job_name)
    AND (:definition IS NULL OR json_extract(tags, '$.definition') = :definition)
    AND status IN (SELECT value FROM json_each(:statuses))

@@ -124,6 +124,7 @@ class SqliteWorkflows:
         values = {
             "since": registration.registered_at,
             "project": registration.project,
+            "owner": registration.hears_of,
             "job_name": trigger.job_name,
             "definition": trigger.definition,
             "statuses": dump(list(trigger.statuses)),

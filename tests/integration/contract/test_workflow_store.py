@@ -223,7 +223,7 @@ async def test_ends_of_jobs_that_have_started_nothing_are_found(
     store: Any, workflows: WorkflowStore
 ) -> None:
     for number, fields, at in (
-        (1, {"name": "build"}, 7.0),
+        (1, {"name": "build", "owner": "ci"}, 7.0),
         (2, {"name": "build"}, 6.0),
         (3, {"name": "build"}, 4.0),
         (4, {"name": "build", "project": "/q"}, 7.0),
@@ -240,12 +240,14 @@ async def test_ends_of_jobs_that_have_started_nothing_are_found(
         await store.insert(ended, [])
     await store.insert(job("job-7", spec=spec(project="/p", name="build")), [])
 
-    async def found(**fields: Any) -> list[str]:
+    async def found(owner: str = "local", **fields: Any) -> list[str]:
+        kept = registration(caller=replace(CALLER, principal=owner))
         trigger = Trigger(kind=TriggerKind.COMPLETION, **fields)
-        return [each.id for each in await workflows.unanswered(trigger, registration(), limit=9)]
+        return [each.id for each in await workflows.unanswered(trigger, kept, limit=9)]
 
     assert await found(job_name="build") == ["job-2", "job-1"]
     assert await found(definition="d") == ["job-5"]
+    assert await found("ci", job_name="build") == ["job-1"]
     assert await found(job_name="build", statuses=("failed",)) == []
     await workflows.add_run(run(trigger="job-1", key=completion_key(registration(), "job-1")))
     assert await found(job_name="build") == ["job-2"]
