@@ -299,6 +299,8 @@ async def test_who_may_not_execute_a_workflow_any_more_cannot_run_it_again(serve
         run_id = await begun(ci, "again")
         assert (await over(ci, run_id))["run"]["status"] == "failed"
         await over(ci, (await ok(ci, EXECUTE, rerunOf=run_id))["run"]["runId"])
+        await ok(user, REGISTER, **{**shared, "permissions": [{"action": "read"}]})
+        assert (await refused(ci, EXECUTE, rerunOf=run_id))["code"] == "POLICY_DENIED"
         await ok(user, REGISTER, **{**shared, "permissions": []})
         assert (await refused(ci, EXECUTE, rerunOf=run_id))["code"] == "WORKFLOW_NOT_FOUND"
         await ok(user, REMOVE, name="again")
