@@ -37,6 +37,7 @@ from console_automation.adapters.webhook_courier import WebhookCourier
 from console_automation.config import Settings
 from console_automation.core.notify import Channel
 from console_automation.engine.admission import Admission
+from console_automation.engine.carrying import Carrying
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
@@ -49,10 +50,12 @@ from console_automation.engine.retention import Retention
 from console_automation.engine.schedules import Schedules
 from console_automation.engine.screens import Screens
 from console_automation.engine.workflows import Workflows
+from console_automation.joining import cluster_of
 from console_automation.operations.definition_files import ProjectFiles
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import invoke
+from console_automation.ports.cluster import ClusterBus
 from console_automation.ports.machine import Emulator
 from console_automation.ports.runs import RunHost
 from console_automation.ports.stores import Store
@@ -93,8 +96,9 @@ def build_engine(
     *,
     store: Store | None = None,
     host: RunHost | None = None,
+    bus: ClusterBus | None = None,
 ) -> Engine:
-    """Put an engine together; `store` and `host` can be replaced, for tests that break them."""
+    """Put an engine together; `store`, `host` and `bus` can be replaced, for tests that break them."""
     clock = SystemClock()
     store = store or SqliteStore(directory.home)
     host = host or shim_host(directory, settings, clock.boot_id)
@@ -107,7 +111,11 @@ def build_engine(
         admission=Admission(settings, SystemLoad()),
         new_id=new_job_id,
     )
-    definitions = _definitions(directory, settings, store, clock)
+    cluster = cluster_of(settings, clock, new_ulid=lambda: str(ULID()).lower(), bus=bus)
+    carrying = Carrying(
+        str(directory.home), is_gateway=cluster is not None and cluster.gateway is not None
+    )
+    definitions = _definitions(directory, settings, store, clock, carrying)
     consoles = ConsoleManager(
         settings=settings,
         store=store.sessions,
@@ -141,6 +149,8 @@ def build_engine(
             new_id=new_schedule_id,
         ),
         notifications=Notifications(manager, couriers(settings)),
+        carrying=carrying,
+        cluster=cluster,
     )
 
 
@@ -163,7 +173,11 @@ def couriers(settings: Settings) -> dict[Channel, Courier]:
 
 
 def _definitions(
-    directory: StateDirectory, settings: Settings, store: Store, clock: SystemClock
+    directory: StateDirectory,
+    settings: Settings,
+    store: Store,
+    clock: SystemClock,
+    carrying: Carrying,
 ) -> Definitions:
     return Definitions(
         settings=settings,
@@ -172,6 +186,7 @@ def _definitions(
         read_project=ProjectFiles(),
         principals=Tokens(directory.home),
         guards=ProcessGuards(),
+        carrying=carrying,
     )
 
 

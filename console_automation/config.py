@@ -156,8 +156,8 @@ class Settings:
     toolsets: str = _knob(
         "jobs sessions",
         "Sets of tools that MCP clients see, separated by spaces: jobs, sessions, definitions,"
-        " schedules, workflows.",
-        words=("jobs", "sessions", "definitions", "schedules", "workflows"),
+        " schedules, workflows, cluster.",
+        words=("jobs", "sessions", "definitions", "schedules", "workflows", "cluster"),
     )
     retain_jobs_ms: int = _knob(
         _DAY, "How long finished jobs and closed sessions are kept.", low=0, high=3650 * _DAY
@@ -229,6 +229,58 @@ class Settings:
     smtp_from: str = _knob("", "Address that notifications by e-mail come from.")
     smtp_tls: SmtpTls = _knob(
         SmtpTls.STARTTLS, "How the connection is encrypted: starttls, tls (at once) or none."
+    )
+    nats_url: str = _knob(
+        "",
+        "NATS servers of the cluster, separated by spaces, as in nats://10.0.0.5:4222; without one this"
+        " machine is alone.",
+    )
+    nats_user: str = _knob("", "User to log in there.")
+    nats_password: str = _knob("", "Password to log in there.", secret=True)
+    nats_nkey_file: str = _knob("", "File with the nkey seed to log in with.")
+    nats_ca_file: str = _knob(
+        "", "File with the certificates that NATS servers are checked against."
+    )
+    nats_certificate_file: str = _knob("", "File with the certificate to show to NATS servers.")
+    nats_key_file: str = _knob("", "File with the private key of that certificate.")
+    nats_monitor_url: str = _knob(
+        "", "URL of the monitoring port of a NATS server; the doctor looks there."
+    )
+    cluster_key: str = _knob(
+        "",
+        "Secret of the cluster, the same on all its machines, at least 16 characters: seals all that they"
+        " write for each other.",
+        secret=True,
+    )
+    cluster_name: str = _knob(
+        "console-automation", "Name of the cluster, in NATS subjects and buckets."
+    )
+    cluster_gateway: bool = _knob(
+        True, "Take jobs with a target into the cluster, and answer for any job of it."
+    )
+    cluster_worker: bool = _knob(False, "Take jobs of the cluster and run them here.")
+    worker_host: str = _knob("", "Host name of this worker; by default the machine's.")
+    worker_labels: str = _knob("", "Labels of this worker, as in group=web.dev.us-east zone=a.")
+    cluster_lease_ms: int = _knob(
+        10_000, "How long a sign of life of a worker stands.", low=500, high=600_000
+    )
+    cluster_lost_ms: int = _knob(
+        60_000, "How long a worker may be silent before its jobs are given up.", low=500, high=_DAY
+    )
+    cluster_retain_ms: int = _knob(
+        _DAY, "How long finished jobs of the cluster are kept.", low=1_000, high=365 * _DAY
+    )
+    cluster_max_bytes: int = _knob(
+        1 << 30,
+        "Room for the jobs of the cluster; when it is full, more are refused.",
+        low=1 << 16,
+        high=1 << 44,
+    )
+    cluster_max_deliveries: int = _knob(
+        5, "How many workers may give a job back before it is given up.", low=1, high=1_000
+    )
+    cluster_output_bytes: int = _knob(
+        16_384, "Output of a job that is kept in the cluster when it is over.", low=0, high=1 << 18
     )
     log_level: str = _knob("info", "debug, info, warning or error.", short="LOG_LEVEL")
 

@@ -7,6 +7,7 @@ there is no stale lock and no pid file to believe. What is written in the file i
 import fcntl
 import json
 import os
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,22 @@ class StateDirectory:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def instance(self) -> str:
+        """Return what tells this directory from every other, also of other machines; made once."""
+        path = self.home / "instance"
+        try:
+            return path.read_text("ascii").strip() or self._new_instance(path)
+        except FileNotFoundError:
+            return self._new_instance(path)
+
+    def _new_instance(self, path: Path) -> str:
+        fresh = path.with_suffix(".new")
+        fresh.write_text(secrets.token_hex(8), "ascii")
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        return path.read_text("ascii")
 
     def _describe(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "version": __version__, "since": round(time.time(), 3)}

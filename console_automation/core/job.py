@@ -70,6 +70,7 @@ class Reason(StrEnum):
     REBOOT = "reboot"  #: the machine went down while it ran
     DEPENDENCY = "dependency"  #: a job it depends on did not complete
     RESULT = "result"  #: its result is missing, or not what its definition promises
+    UNDELIVERED = "undelivered"  #: of a job of the cluster: no worker took it
 
 
 class Cause(StrEnum):

@@ -7,6 +7,7 @@ its own, read anew when it has changed. A project's definition hides a registere
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from console_automation.config import Settings
@@ -15,6 +16,7 @@ from console_automation.core.access import Action, Principal, decide
 from console_automation.core.definition import Caller, JobDefinition
 from console_automation.core.job import Command, Contract, JobSpec
 from console_automation.core.text import one_line
+from console_automation.engine.carrying import Carrying
 from console_automation.engine.changes import whole
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.json_schemas import check_schema, mismatch
@@ -50,12 +52,14 @@ class Definitions:
         read_project: ReadProject,
         principals: Principals,
         guards: Guards,
+        carrying: Carrying,
     ) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
         self._read_project = read_project
         self.permissions = Permissions(settings=settings, principals=principals, guards=guards)
+        self._carrying = carrying
         self.changing = asyncio.Lock()
         self._registered: dict[str, JobDefinition] = {}
 
@@ -138,11 +142,27 @@ class Definitions:
         return isinstance(decide(definition.permissions, principal, Action.EXECUTE), tuple)
 
     async def job_spec(self, name: str, given: Mapping[str, Any], caller: Caller) -> JobSpec:
-        """Return the spec of a job for a caller.
+        """Return the spec of a job of this machine for a caller. One whose definition has a target is
+        carried out in the cluster.
 
-        This is where it is decided whether the caller may run it, whoever starts the job: a client, a
-        workflow or a schedule. Raises DefinitionNotFound, AccessDenied, BadRequest when the input does
-        not match, and what `resolve` raises.
+        Raises what `permitted` and `resolve` raise, Unavailable when there is no way to the cluster.
+        """
+        definition, complete = await self.permitted(name, given, caller)
+        if definition.target is None:
+            return self.spec_of(definition, complete, caller)
+        spec = self.spec_of(definition, complete, caller, is_here=False)
+        asked = {"name": name, "input": complete, "background": True}
+        return replace(
+            spec, command=self._carrying.command(spec.command, "console_execute_job", asked)
+        )
+
+    async def permitted(
+        self, name: str, given: Mapping[str, Any], caller: Caller
+    ) -> tuple[JobDefinition, Mapping[str, Any]]:
+        """Return a definition that a caller may run, and the whole input.
+
+        This is where that is decided, whoever starts the job: a client, a workflow or a schedule. Raises
+        DefinitionNotFound, AccessDenied, BadRequest when the input does not match.
         """
         principal = self.permissions.principal(caller)
         definition = self.find(name, project_of(caller.cwd), principal)
@@ -157,7 +177,21 @@ class Definitions:
                 " what it takes.",
                 field=place,
             )
-        command = self._command(definition, complete, caller)
+        return definition, complete
+
+    def spec_of(
+        self,
+        definition: JobDefinition,
+        complete: Mapping[str, Any],
+        caller: Caller,
+        *,
+        is_here: bool = True,
+    ) -> JobSpec:
+        """Return the spec of a job on this machine; unless it `is_here`, its program may be elsewhere.
+
+        Raises what `resolve` raises.
+        """
+        command = self._command(definition, complete, caller, is_here=is_here)
         return JobSpec(
             command=command,
             created_at=self._clock.now(),
@@ -165,7 +199,7 @@ class Definitions:
             project=project_of(command.cwd),
             tags={**definition.labels, "definition": definition.name},
             retry=definition.retry,
-            owner=principal.name,
+            owner=caller.principal,
             contract=Contract(
                 definition=definition.name,
                 input=complete,
@@ -174,15 +208,22 @@ class Definitions:
         )
 
     def _command(
-        self, definition: JobDefinition, given: Mapping[str, Any], caller: Caller
+        self,
+        definition: JobDefinition,
+        given: Mapping[str, Any],
+        caller: Caller,
+        *,
+        is_here: bool,
     ) -> Command:
         cwd = definition.working_directory or caller.cwd
         args = rules.filled_args(definition, given)
         environment = {**caller.environment, **rules.filled_environment(definition, given)}
         _check_passable((*(args or ()), *environment.values()))
-        executable, argv, by_shell = resolve(
-            definition.command, args, shell=None, cwd=cwd, environment=environment
-        )
+        executable, argv, by_shell = "", tuple[str, ...](), args is None
+        if is_here:
+            executable, argv, by_shell = resolve(
+                definition.command, args, shell=None, cwd=cwd, environment=environment
+            )
         timeout = definition.timeout
         if timeout is None:
             timeout = self._settings.job_timeout_ms / 1000

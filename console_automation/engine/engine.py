@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from console_automation.config import OnShutdown, Settings
 from console_automation.core.job import Job
 from console_automation.core.session import Session
+from console_automation.engine.carrying import Carrying
+from console_automation.engine.cluster import Cluster
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
@@ -34,6 +36,8 @@ class Engine:
     workflows: Workflows
     schedules: Schedules
     notifications: Notifications
+    carrying: Carrying
+    cluster: Cluster | None = None  #: where this machine is not alone
 
     async def open(self) -> None:
         """Open the store and the host, take up what is not over, begin to run."""
@@ -53,10 +57,14 @@ class Engine:
             raise
         self.retention.open()
         self.notifications.open()
+        if self.cluster:
+            self.cluster.open()
 
     async def close(self) -> None:
         """Do with live runs what the settings say, then let go of everything."""
         self.retention.close()
+        if self.cluster:
+            await self.cluster.close()
         await self.workflows.close()
         await self.schedules.close()
         if self.settings.on_shutdown is OnShutdown.DRAIN:

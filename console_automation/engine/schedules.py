@@ -12,6 +12,7 @@ tens of thousands of schedules weigh little, and there is no second truth.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from console_automation.core.access import Principal
 from console_automation.core.agenda import Agenda
@@ -32,7 +33,7 @@ from console_automation.core.schedule import (
 from console_automation.core.trigger import next_fire
 from console_automation.engine.changes import whole
 from console_automation.engine.definitions import Definitions
-from console_automation.engine.feed import Change
+from console_automation.engine.feed import Change, Feed, News
 from console_automation.engine.fires import Fires, Made
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.refusals import note_refusal
@@ -66,6 +67,9 @@ class Schedules:
         new_id: Callable[[], str],
     ) -> None:
         self.store = store
+        self.feed: Feed[News] = (
+            Feed()
+        )  #: of schedules that are new, have changed, or whose jobs have ended
         self.new_id = new_id
         self._jobs = jobs
         self._fires = Fires(jobs, definitions)
@@ -134,7 +138,7 @@ class Schedules:
                 " those that are not needed, or raise it."
             )
         await self._refuse_taken_name(schedule)
-        await self._save(schedule)
+        await self._save(schedule, is_new=True)
 
     async def find(self, reference: str, *, project: str, principal: Principal) -> Schedule:
         """Return the schedule of an id, or of a name: the project's own, or the only one.
@@ -216,6 +220,7 @@ class Schedules:
         await self.store.delete(schedule_id)
         self._agenda.put(schedule_id, None)
         self._troubles.pop(schedule_id, None)
+        self._publish(schedule_id)
 
     def trouble(self, schedule_id: str) -> str | None:
         """Return why the fire that is due has no job yet, None when all is well."""
@@ -237,14 +242,18 @@ class Schedules:
                     scheduleId=other.id,
                 )
 
-    async def _save(self, schedule: Schedule, *executions: Execution) -> None:
+    async def _save(self, schedule: Schedule, *executions: Execution, is_new: bool = False) -> None:
         keep = self._jobs.settings.schedule_history
         await asyncio.shield(self.store.save(schedule, *executions, keep=keep))
         self._troubles.pop(schedule.id, None)
         self._put(schedule.id, schedule.due_at)
+        self._publish(schedule.id, is_new=is_new)
         for execution in executions:
             if execution.job_id is not None:  # it may have ended before it was on record
                 self._note_end(await self._jobs.ledger.get(execution.job_id))
+
+    def _publish(self, schedule_id: str, *, is_new: bool = False) -> None:
+        self.feed.publish(News(id=schedule_id, is_new=is_new), about=schedule_id)
 
     def _put(self, schedule_id: str, at: float | None) -> None:
         self._agenda.put(schedule_id, at)
@@ -376,9 +385,11 @@ class Schedules:
         """Put the end of a job into its schedule's history, where it outlives the job's own record."""
         if job.is_terminal and job.completed_at is not None:
             noted = self.store.end(job.id, status=job.status, at=job.completed_at)
-            noted.add_done_callback(_log_failure)
+            noted.add_done_callback(partial(self._end_noted, job.spec.fingerprint))
 
-
-def _log_failure(noted: "asyncio.Future[None]") -> None:
-    if not noted.cancelled() and noted.exception() is not None:
-        log.error("the end of a job is not in its schedule's history: %s", noted.exception())
+    def _end_noted(self, schedule_id: str, noted: "asyncio.Future[None]") -> None:
+        if noted.cancelled():
+            return
+        if noted.exception() is not None:
+            log.error("the end of a job is not in its schedule's history: %s", noted.exception())
+        self._publish(schedule_id)

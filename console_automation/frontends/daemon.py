@@ -34,6 +34,7 @@ from console_automation.errors import BadRequest, ConsoleAutomationError
 from console_automation.frontends.handshake import LONGEST_LINE, PROTOCOL, must_retire
 from console_automation.frontends.launch import dial
 from console_automation.frontends.lines import LinesAhead, LineTooLong, read_line
+from console_automation.joining import worker_host, worker_labels
 from console_automation.operations.attaching import ATTACHING
 from console_automation.operations.submission import Call
 from console_automation.operations.table import OPERATIONS, invoke
@@ -74,6 +75,7 @@ class Daemon:
         try:
             if self._settings.http:
                 http = self._start_http()
+            worker = self._start_worker()
             server = await self._listen()
             log.info("daemon %s is ready", __version__, extra={"action": "ready"})
             _tell(ready, "ready")
@@ -83,6 +85,8 @@ class Daemon:
             log.info("daemon is ending", extra={"action": "ending"})
             server.close()
             self._socket_path().unlink(missing_ok=True)
+            if worker:
+                await worker.close()
             if http:
                 await http.close()
         finally:
@@ -113,6 +117,23 @@ class Daemon:
             self._stop.set()
         gc.freeze()
         gc.enable()
+
+    def _start_worker(self) -> Any:
+        """Offer this machine to the cluster, if it is to be."""
+        cluster, settings = self._engine.cluster, self._settings
+        if not settings.cluster_worker:
+            return None
+        if cluster is None:
+            raise BadRequest("setting nats_url: a worker needs the address of the cluster's NATS.")
+        from console_automation.core.cluster_job import Holder
+        from console_automation.frontends.worker.service import WorkerService
+
+        host = worker_host(settings)
+        me = Holder(host=host, instance=self._directory.instance())
+        labels = worker_labels(settings)
+        worker = WorkerService(self._engine, cluster, me=me, labels=labels)
+        worker.open()
+        return worker
 
     def _start_http(self) -> Any:
         from console_automation.adapters.tokens import Tokens

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from console_automation.engine.engine import Engine
 from console_automation.errors import AccessDenied, JobNotFound
+from console_automation.operations.cluster_views import gateway_of, is_cluster_job
 from console_automation.operations.operation import Operation
 from console_automation.operations.submission import Call
 
@@ -25,10 +26,15 @@ async def check_access(
         )
     named = getattr(request, "job_ids", None) or [getattr(request, "job_id", None)]
     for job_id in filter(None, named):
-        job = await engine.jobs.ledger.get(job_id)
-        if not principal.owns(job.spec.owner):
+        if not principal.owns(await _owner(engine, job_id)):
             raise JobNotFound(job_id)
     for field in ("run_id", "rerun_of"):
         run_id = getattr(request, field, None)
         if run_id is not None:
             await engine.workflows.runs.get(run_id, principal)
+
+
+async def _owner(engine: Engine, job_id: str) -> str:
+    if is_cluster_job(job_id):
+        return (await gateway_of(engine).get(job_id)).owner
+    return (await engine.jobs.ledger.get(job_id)).spec.owner

@@ -12,6 +12,7 @@ from console_automation.engine.commands import project_of
 from console_automation.engine.engine import Engine
 from console_automation.operations import definition_requests as ask
 from console_automation.operations import definition_views as view
+from console_automation.operations.cluster_execution import execute_definition
 from console_automation.operations.jobs import ended, job_view
 from console_automation.operations.submission import Call, retry_policy
 
@@ -33,6 +34,7 @@ def definition_of(request: ask.RegisterJob, *, source: Source) -> JobDefinition:
         labels=request.labels,
         permissions=rules_of(request.permissions),
         hidden=request.hide_from_discovery,
+        target=request.target,
         source=source,
     )
 
@@ -100,7 +102,13 @@ async def list_job_definitions(
 
 async def execute_job(engine: Engine, call: Call, request: ask.ExecuteJob) -> view.ResultResult:
     """Start a defined job, and wait for its result unless it is to stay in the background."""
-    spec = await engine.definitions.job_spec(request.name, request.input, caller_of(call))
+    definition, given = await engine.definitions.permitted(
+        request.name, request.input, caller_of(call)
+    )
+    target = request.target or definition.target
+    if target is not None:
+        return await execute_definition(engine, call, request, definition, given, target)
+    spec = engine.definitions.spec_of(definition, given, caller_of(call))
     if request.idempotency_key is not None:
         asked = json.dumps([request.name, request.input, spec.command.cwd], sort_keys=True)
         spec = replace(

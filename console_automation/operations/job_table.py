@@ -1,6 +1,6 @@
 """The operations about jobs."""
 
-from console_automation.operations import jobs, requests, session_texts, texts, views
+from console_automation.operations import cluster_jobs, jobs, requests, session_texts, texts, views
 from console_automation.operations.operation import Operation
 
 JOB_OPERATIONS = (
@@ -55,6 +55,7 @@ JOB_OPERATIONS = (
         request=requests.GetJobStatus,
         result=views.JobResult,
         run=jobs.get_job_status,
+        in_cluster=cluster_jobs.get_job_status,
         text=texts.status,
         read_only=True,
         idempotent=True,
@@ -72,6 +73,7 @@ JOB_OPERATIONS = (
         request=requests.GetJobOutput,
         result=views.OutputResult,
         run=jobs.get_job_output,
+        in_cluster=cluster_jobs.get_job_output,
         text=texts.output,
         read_only=True,
         idempotent=True,
@@ -88,6 +90,7 @@ JOB_OPERATIONS = (
         request=requests.WaitForJobs,
         result=views.WaitResult,
         run=jobs.wait_for_jobs,
+        in_cluster=cluster_jobs.wait_for_jobs,
         text=texts.waited,
         read_only=True,
         idempotent=True,
@@ -104,6 +107,7 @@ JOB_OPERATIONS = (
         request=requests.CancelJob,
         result=views.CancelResult,
         run=jobs.cancel_job,
+        in_cluster=cluster_jobs.cancel_job,
         text=texts.cancelled,
         destructive=True,
         idempotent=True,
@@ -134,6 +138,7 @@ JOB_OPERATIONS = (
         request=requests.SendJobInput,
         result=views.InputResult,
         run=jobs.send_job_input,
+        in_cluster=cluster_jobs.send_job_input,
         text=texts.fed,
         open_world=True,
     ),
@@ -145,6 +150,7 @@ JOB_OPERATIONS = (
         request=requests.RetryJob,
         result=views.ExecuteResult,
         run=jobs.retry_job,
+        in_cluster=cluster_jobs.retry_job,
         text=texts.executed,
         destructive=True,
         open_world=True,

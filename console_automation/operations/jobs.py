@@ -6,11 +6,7 @@ import time
 
 from console_automation.core.job import (
     Job,
-    JobSpec,
-    Leftovers,
-    OnOutputLimit,
     Status,
-    TerminalSize,
 )
 from console_automation.core.output import text_of
 from console_automation.core.text import counted, human_bytes, human_seconds, sanitize
@@ -22,8 +18,18 @@ from console_automation.errors import BadRequest, Conflict
 from console_automation.operations import requests as ask
 from console_automation.operations import texts
 from console_automation.operations import views as view
+from console_automation.operations.cluster_execution import execute_in_cluster
+from console_automation.operations.cluster_jobs import list_cluster_jobs
+from console_automation.operations.cluster_views import is_cluster_job
 from console_automation.operations.session_commands import execute_in_session, in_scope
-from console_automation.operations.submission import Call, job_spec, newest, query_of, telling
+from console_automation.operations.submission import (
+    Call,
+    background_spec,
+    job_spec,
+    newest,
+    query_of,
+    telling,
+)
 from console_automation.ports.stores import JobFilter
 
 
@@ -32,6 +38,8 @@ async def execute_async(
 ) -> view.ExecuteResult:
     """Submit a job, and wait for its end when that is wanted."""
     options = request.options
+    if options.target is not None:
+        return await execute_in_cluster(engine, call, request)
     call = await in_scope(engine, call, options.session_id)
     job = await engine.jobs.submit(background_spec(engine, call, request))
     if options.wait_ms:
@@ -46,42 +54,6 @@ async def execute_async(
         page = await engine.output.read(job.id, newest(engine.settings))
         result["output"] = view.chunk_views(page.page.chunks, raw=False)
     return result
-
-
-def background_spec(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:
-    """Return the spec of a background job. Raises what `job_spec` raises."""
-    options = request.options
-    timeout = options.timeout
-    if timeout is None:
-        timeout = engine.settings.job_timeout_ms
-    return job_spec(
-        engine,
-        call,
-        request,
-        options,
-        timeout=timeout / 1000 or None,
-        idle_timeout=options.idle_timeout and options.idle_timeout / 1000,
-        keep_stdin=options.keep_stdin,
-        merge_stderr=options.merge_stderr,
-        output_limit=options.output_limit_bytes or engine.settings.output_limit_bytes,
-        on_output_limit=OnOutputLimit(options.on_output_limit),
-        leftovers=Leftovers(options.leftovers),
-        terminal=_terminal(options),
-    )
-
-
-def _terminal(options: ask.ExecuteOptions) -> TerminalSize | None:
-    asked = options.terminal
-    if asked is None:
-        return None
-    if options.stdin is not None or options.merge_stderr:
-        name = "mergeStderr" if options.merge_stderr else "stdin"
-        raise BadRequest(
-            f"options.{name} is for pipes. On a terminal there is one stream of output, and input is"
-            " typed with console_send_job_input.",
-            field=f"options.{name}",
-        )
-    return TerminalSize(cols=asked.cols, rows=asked.rows)
 
 
 async def execute_command(
@@ -203,6 +175,8 @@ async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view
 async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.ListResult:
     """Return a page of jobs, newest first."""
     options = request.options
+    if options.cluster is not None or is_cluster_job(options.ref or ""):
+        return await list_cluster_jobs(engine, call, options)
     ledger, at_most = engine.jobs.ledger, options.limit + 1
     project = _project(options.project)
     owner = None if call.principal.is_admin else call.principal.name

@@ -23,6 +23,9 @@ class Operation:
     result: type
     run: Callable[[Engine, Call, Any], Awaitable[Any]]
     text: Callable[[Any], str]
+    in_cluster: Callable[[Engine, Call, Any], Awaitable[Any]] | None = (
+        None  #: the same for a job of the cluster
+    )
     guarded: bool = (
         False  #: it looks itself at what its caller may do; any other is for admins alone
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from console_automation.core.target import parse_target
 from console_automation.core.text import sanitize
 from console_automation.core.webhooks import parse_webhook
 
@@ -43,7 +44,7 @@ def _command(text: str) -> str:
 
 
 def _job_id(text: str) -> str:
-    if not re.fullmatch(r"job-[0-9a-z]{1,40}", text):
+    if not re.fullmatch(r"(cluster-)?job-[0-9a-z-]{1,40}", text):
         raise ValueError("must be the nextCursor of a page")
     return text
 
@@ -73,6 +74,10 @@ def _address(text: str) -> str:
     return text
 
 
+def _target(text: str) -> str:
+    return parse_target(text).text
+
+
 def _finite(value: float) -> float:
     if not math.isfinite(value):
         raise ValueError("must be a finite number")
@@ -89,6 +94,7 @@ Pairs = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_no_nul_
 Variables = Annotated[dict[str, str], Field(max_length=1000), AfterValidator(_variables)]
 Milliseconds = Annotated[float, Field(ge=0, le=_YEAR), AfterValidator(_finite)]
 Url = Annotated[str, AfterValidator(_webhook)]
+Aim = Annotated[str, Field(max_length=300), AfterValidator(_target)]
 Address = Annotated[str, Field(max_length=254), AfterValidator(_address)]
 Signal = Literal["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2"]
 Cols = Annotated[int, Field(ge=2, le=500)]
@@ -201,6 +207,9 @@ class JobOptions(RunOptions):
         description="Tell of its end: {webhook: URL}, {email: address} or {command: shell line},"
         " each with on: [statuses] if not any.",
     )
+    target: Aim | None = Field(
+        None, description="Run it in the cluster: _any, _all, a host, or group:web.dev."
+    )
 
 
 class ExecuteOptions(JobOptions):
@@ -301,6 +310,9 @@ class ListOptions(Request):
     """Which jobs."""
 
     status: ListedStatus | None = Field(None, description="active: pending or running.")
+    cluster: Literal["jobs", "dead_letters"] | None = Field(
+        None, description="Those of the cluster; or those it gave up."
+    )
     session_id: Name | None = None
     name: Name | None = None
     tags: Pairs = Field(default_factory=dict)

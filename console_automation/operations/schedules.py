@@ -23,10 +23,10 @@ from console_automation.engine.permissions import Kind
 from console_automation.errors import AccessDenied, BadRequest
 from console_automation.operations import schedule_requests as ask
 from console_automation.operations import schedule_views as view
+from console_automation.operations.cluster_execution import carried
 from console_automation.operations.definitions import caller_of
-from console_automation.operations.jobs import background_spec
 from console_automation.operations.requests import ExecuteAsync
-from console_automation.operations.submission import Call, retry_policy
+from console_automation.operations.submission import Call, background_spec, retry_policy
 
 _FARTHEST = 100 * 365 * 86_400.0  #: seconds ahead
 
@@ -80,7 +80,10 @@ async def _target(
     asked = request.model_dump(
         by_alias=True, include={"command", "args", "options"}, exclude_none=True
     )
-    return background_spec(engine, call, ExecuteAsync.model_validate(asked)), None
+    command = ExecuteAsync.model_validate(asked)
+    if command.options.target is not None:
+        return carried(engine, call, command), None
+    return background_spec(engine, call, command), None
 
 
 def _trigger(asked: ask.Trigger, now: float) -> Trigger:

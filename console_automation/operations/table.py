@@ -14,6 +14,8 @@ from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest, ConsoleAutomationError
 from console_automation.operations.access import check_access
 from console_automation.operations.checking import checked, unknown
+from console_automation.operations.cluster_jobs import action_for
+from console_automation.operations.cluster_table import CLUSTER_OPERATIONS
 from console_automation.operations.definition_table import DEFINITION_OPERATIONS
 from console_automation.operations.job_table import JOB_OPERATIONS
 from console_automation.operations.operation import Answer, Operation
@@ -38,6 +40,7 @@ OPERATIONS: Mapping[str, Operation] = {
         *DEFINITION_OPERATIONS,
         *WORKFLOW_OPERATIONS,
         *SCHEDULE_OPERATIONS,
+        *CLUSTER_OPERATIONS,
     )
 }
 
@@ -61,7 +64,7 @@ async def invoke(
         request = checked(operation.request, {} if arguments is None else arguments)
         if not call.principal.is_admin:
             await check_access(engine, call, operation, request)
-        result = await operation.run(engine, call, request)
+        result = await action_for(operation, request)(engine, call, request)
         answer = Answer(result, operation.text(result))
     except ConsoleAutomationError as error:
         answer = refusal(engine, error, cancelled=name == "console_cancel_job")

@@ -52,6 +52,24 @@ class ProgressView(TypedDict):
     message: NotRequired[str]
 
 
+class ChildView(TypedDict):
+    """How a job stands on one of its workers."""
+
+    host: str
+    jobId: str
+    status: Status
+    exitCode: int | None
+    error: NotRequired[str]
+
+
+class LateView(TypedDict):
+    """What a worker said of a run that had been given up; another run took its place."""
+
+    host: str
+    status: str
+    exitCode: int | None
+
+
 class JobView(TypedDict):
     """A job."""
 
@@ -89,6 +107,10 @@ class JobView(TypedDict):
     output: OutputView
     usage: NotRequired[UsageView]
     leftovers: NotRequired[list[LeftoverView]]
+    target: NotRequired[str]
+    worker: NotRequired[str]
+    children: NotRequired[list[ChildView]]
+    lateResults: NotRequired[list[LateView]]
 
 
 class ChunkView(TypedDict):

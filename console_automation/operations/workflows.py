@@ -16,6 +16,8 @@ from console_automation.operations.definitions import caller_of, own_key, rules_
 from console_automation.operations.notifying import notified
 from console_automation.operations.submission import Call, retry_policy, telling
 
+STEPS_SHOWN = 100  #: where nobody says how many
+
 
 def workflow_of(request: ask.RegisterWorkflow, settings: Settings) -> Workflow:
     """Return the workflow that a request describes, but for the secrets."""
@@ -93,7 +95,7 @@ async def execute_workflow(
             caller_of(call),
             key=None if key is None else f"execute:{own_key(call, key)}",
         )
-    return await _result(engine, call, run, wait=request.wait_ms, limit=100)
+    return await _result(engine, call, run, wait=request.wait_ms, limit=STEPS_SHOWN)
 
 
 async def get_workflow_status(
@@ -159,12 +161,17 @@ async def _result(
     engine: Engine, call: Call, run: WorkflowRun, *, wait: float, limit: int
 ) -> view.RunResult:
     runs = engine.workflows.runs
-    wait = min(wait, engine.settings.max_wait_ms) / 1000
+    wait = min(wait / 1000, engine.settings.max_wait_ms / 1000, call.patience)
     if wait:
         waiting = runs.wait(run.id, timeout=wait)
         run = await telling(
             engine.settings, call, wait, waiting, lambda: f"{run.id}: {runs.progress(run.id)}"
         )
+    return run_result(engine, run, limit=limit)
+
+
+def run_result(engine: Engine, run: WorkflowRun, *, limit: int = STEPS_SHOWN) -> view.RunResult:
+    """Return a run with its steps as clients see it."""
     return view.run_result(run, _jobs_of(engine, run), limit=limit)
 
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from console_automation.core.definition import JobDefinition
-from console_automation.core.job import (
-    Job,
-    Status,
-)
+from console_automation.core.job import Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.schedule import Execution, Schedule, Version
 from console_automation.core.session import Session, SessionCommand
@@ -260,6 +257,18 @@ class WorkflowStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The jobs whose idempotency keys begin with a prefix; or, unless `is_theirs`, all others."""
+
+    prefix: str
+    is_theirs: bool
+
+    def match(self, key: str) -> bool:
+        """Whether a job with this key is meant."""
+        return key.startswith(self.prefix) is self.is_theirs
+
+
 class Store(Protocol):
     """The jobs and their journal, durable.
 
@@ -364,10 +373,11 @@ class Store(Protocol):
         keep: int,
         limit: int,
         project: str | None = None,
+        keys: Keys | None = None,
     ) -> list[Job]:
         """Return finished jobs that ended before a time, oldest first, sparing the newest `keep`.
 
-        With `project` it is about that project's jobs alone.
+        With `project` it is about that project's jobs alone; `keys` says whose idempotency keys count.
         """
         ...
 

@@ -152,13 +152,34 @@ async def test_everything_that_is_not_guarded_is_refused_and_not_even_listed(
             assert error["code"] == "POLICY_DENIED", (tool, error)
         with pytest.raises(MCPError):
             await ci.mcp.list_resources()
-        with pytest.raises(MCPError):
-            await ci.mcp.read_resource("job://job-1")
         for definition in (OPEN, {**OPEN, "name": "new"}):
             assert (await refused(ci, "console_register_job", **definition))[
                 "code"
             ] == "POLICY_DENIED"
         assert (await refused(ci, "console_remove_job", name="open"))["code"] == "POLICY_DENIED"
+
+
+async def test_nobody_else_can_tell_by_its_resource_whether_there_is_something(
+    server: Server,
+) -> None:
+    await prepared(server)
+    async with over_http(server) as client:
+        user = Connected(client)
+        steps = [{"id": "one", "job": "open"}]
+        await ok(user, "console_register_workflow", name="mine", steps=steps)
+        run = (await ok(user, "console_execute_workflow", name="mine", waitMs=1000))["run"]
+        uris = [f"workflow://{run['runId']}", "workflow://workflow-none", "job://job-none"]
+        assert (await client.read_resource(uris[0])).contents
+    async with as_principal(server, "ci", scopes=["everything"]) as ci:
+        answers = set()
+        for uri in uris:
+            with pytest.raises(MCPError) as read:
+                await ci.mcp.read_resource(uri)
+            with pytest.raises(MCPError) as listen:
+                async with ci.mcp.listen(resource_subscriptions=[uri]):
+                    pass
+            answers.add((str(read.value), str(listen.value)))
+    assert len(answers) == 1
 
 
 def filled(tool: str) -> dict[str, Any]:

@@ -39,8 +39,15 @@ ALLOWED = {
     "engine": {"core", "ports", "config"},
     "operations": {"core", "ports", "engine", "config"},
     "adapters": {"core", "ports", "engine", "shim", "paths"},
-    "app": {"core", "ports", "engine", "operations", "adapters", "config", "paths", "typed"},
-    "frontends": {"core", "ports", "engine", "operations", "adapters", "config", "paths", "app"},
+    "joining": {"core", "ports", "engine", "operations", "adapters", "config"},
+    "app": {
+        *("core", "ports", "engine", "operations", "adapters", "config", "paths", "typed"),
+        "joining",
+    },
+    "frontends": {
+        *("core", "ports", "engine", "operations", "adapters", "config", "paths", "app"),
+        "joining",
+    },
     "typed": set(),
     "__main__": {"frontends", "paths"},
     "__init__": set(),
@@ -63,7 +70,7 @@ HOMES = {
     "winpty": ("adapters/windows_terminal.py",),
     "sortedcontainers": ("core/queue.py",),
     "asyncio": ("adapters/", "engine/", "operations/", "frontends/", "ports/", "typed.py"),
-    "nats": (),
+    "nats": ("adapters/nats/",),
 }
 
 

@@ -20,6 +20,7 @@ from console_automation.core.retry import RetryPolicy
 from console_automation.core.workflow import Registration, Step, Trigger, TriggerKind, Workflow
 from console_automation.core.workflow_run import RunReason, StepStatus, WorkflowRun
 from console_automation.engine.admission import Admission
+from console_automation.engine.carrying import Carrying
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.workflows import Workflows
@@ -87,6 +88,7 @@ class Bench:
             read_project=lambda project: {},
             principals=Everybody(),
             guards=Everybody(),
+            carrying=Carrying("/nowhere", is_gateway=False),
         )
         self.workflows = Workflows(
             jobs=self.jobs,

@@ -75,6 +75,7 @@ SELECT created_at, started_at, completed_at
 SELECT * FROM job
  WHERE status = :status AND completed_at < :ended_before
    AND (:project IS NULL OR project = :project)
+   AND (:keys IS NULL OR (substr(coalesce(idempotency_key, ''), 1, length(:keys)) = :keys) = :with_keys)
  ORDER BY completed_at
  LIMIT :limit
 

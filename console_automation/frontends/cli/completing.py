@@ -119,8 +119,8 @@ class Place:
             named = self.name in _BY_NAME
             also = jobs(begun, finished=False) if self.name == "attach" else []
             return NOTHING, sessions(begun, named=named) + also
-        if action.metavar == "SCHEDULE":
-            return NOTHING, schedules()
+        if (found := _NAMED.get(str(action.metavar))) is not None:
+            return NOTHING, found(begun)
         return _BY_METAVAR.get(str(action.metavar), NOTHING), []
 
 
@@ -174,13 +174,50 @@ def sessions(begun: str, *, named: bool) -> "Found":
     return found
 
 
-def schedules() -> "Found":
+def schedules(begun: str) -> "Found":
     """Return the schedules of this project by name."""
     from console_automation.core.text import one_line
 
     asked = {"project": arguments.here(), "limit": _NEWEST}
     listed = _ask("console_list_schedules", asked).get("schedules", [])
     return [(each["name"], one_line(each["command"], _ABOUT)) for each in listed]
+
+
+def definitions(begun: str) -> "Found":
+    """Return the job definitions that there are here, by name."""
+    from console_automation.core.text import one_line
+
+    listed = _ask("console_list_job_definitions", {"limit": _NEWEST}).get("definitions", [])
+    return [(each["name"], one_line(each["description"], _ABOUT)) for each in listed]
+
+
+def workflows(begun: str) -> "Found":
+    """Return the workflows of this project by name."""
+    from console_automation.core.text import one_line
+
+    listed = _workflows().get("workflows", [])
+    return [(each["name"], one_line(each["description"], _ABOUT)) for each in listed]
+
+
+def workflow_runs(begun: str) -> "Found":
+    """Return the workflows of this project that have a run, by name; the runs by id if one is begun."""
+    found: Found = []
+    for run in _workflows().get("runs", []):
+        found += _called(run["runId"], run["workflow"], run["status"], begun, found)
+    return found
+
+
+def _workflows() -> "dict[str, Any]":
+    return _ask("console_list_workflows", {"project": arguments.here(), "limit": _NEWEST})
+
+
+#: What lists the candidates, by metavar.
+_NAMED = {
+    "DEFINITION": definitions,
+    "RUN": workflow_runs,
+    "SCHEDULE": schedules,
+    "WORKFLOW": workflows,
+}
 
 
 def _called(identity: str, name: str | None, about: str, begun: str, before: "Found") -> "Found":

@@ -208,6 +208,7 @@ State is in ~/.console-automation, or where CONSOLE_AUTOMATION_HOME says.
         "daemon": "run, inspect or stop the daemon",
         "metrics": "print the daemon's figures",
         "token": "make, list or revoke tokens for others over HTTP",
+        "worker": "run jobs of the cluster on this machine",
         "record": "write a session's recording",
         "doctor": "check what the product needs of this machine",
     },

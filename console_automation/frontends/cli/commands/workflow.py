@@ -70,7 +70,7 @@ def _take_all(parser: "ArgumentParser") -> None:
 
 
 def _take_name(parser: "ArgumentParser") -> None:
-    parser.add_argument("name", metavar="NAME", help="the name of a workflow")
+    parser.add_argument("name", metavar="WORKFLOW", help="its name")
     parser.add_argument("--owner", help="whose, if several have one of this name")
 
 

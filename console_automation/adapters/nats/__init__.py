@@ -1,0 +1,1 @@
+"""The cluster over NATS JetStream: the one place that knows it."""

@@ -1,0 +1,110 @@
+"""The jobs of the cluster as they stand in its records. Events are the only way to change one, and
+compare-and-set is what makes each of them happen once."""
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from console_automation.core.cluster_codec import job_from_bytes, job_to_bytes
+from console_automation.core.cluster_job import ClusterJob, Event, advance
+from console_automation.core.seal import Forged, seal, unseal
+from console_automation.errors import BadRequest, JobNotFound
+from console_automation.ports.cluster import Gone, Records, Stale, Stored
+
+log = logging.getLogger(__name__)
+
+_LARGEST = 512 * 1024  #: of a record: NATS takes a mebibyte in one message, and an end adds to it
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an event did to a job; nothing, when both are the same."""
+
+    before: ClusterJob
+    after: ClusterJob
+
+
+class ClusterBook:
+    """Reads, makes and changes them. Everything raises Unavailable when the cluster is away.
+
+    `retain` is how many seconds a job is kept once it is over.
+    """
+
+    def __init__(self, records: Records, key: bytes, *, retain: float) -> None:
+        self._records = records
+        self._key = key
+        self._retain = retain
+
+    async def get(self, job_id: str) -> ClusterJob:
+        """Return a job as it is now. Raises JobNotFound."""
+        job, _ = await self._read(job_id)
+        return job
+
+    async def create(self, job: ClusterJob) -> bool:
+        """Store a new job; False when there is one of its id.
+
+        Raises BadRequest when it is too large, LimitReached when there is no room.
+        """
+        body = seal(self._key, job.id, job_to_bytes(job))
+        if len(body) > _LARGEST:
+            raise BadRequest(
+                f"The request takes {len(body)} bytes; a job of the cluster has at most {_LARGEST}. Put"
+                " what is large (options.stdin, options.environment) into a file that its workers can"
+                " read.",
+                field="options.stdin",
+            )
+        try:
+            await self._records.create(job.id, body)
+        except Stale:
+            return False
+        return True
+
+    async def apply(self, job_id: str, event: Event) -> Step:
+        """Let an event happen to a job, whoever else is at it; return what came of it.
+
+        Raises JobNotFound, and InvalidTransition when a claim comes too late.
+        """
+        while True:
+            before, revision = await self._read(job_id)
+            after = advance(before, event)
+            if after == before:
+                return Step(before, after)
+            body = seal(self._key, job_id, job_to_bytes(after))
+            keep = self._retain if after.is_over else None
+            try:
+                await self._records.update(job_id, body, revision=revision, keep=keep)
+            except Stale:
+                continue
+            return Step(before, after)
+
+    async def delete(self, job_id: str) -> None:
+        """Forget a job."""
+        await self._records.delete(job_id)
+
+    async def watch(self) -> AsyncIterator[ClusterJob | Gone | None]:
+        """Yield every job, then None, then every change. Raises Unavailable when it has to begin again."""
+        async for each in self._records.watch():
+            if isinstance(each, Stored):
+                job = self._opened(each)
+                if job is not None:
+                    yield job
+            else:
+                yield each
+
+    async def _read(self, job_id: str) -> tuple[ClusterJob, int]:
+        stored = await self._records.get(job_id)
+        job = stored and self._opened(stored)
+        if not stored or not job:
+            raise JobNotFound(job_id)
+        return job, stored.revision
+
+    def _opened(self, stored: Stored) -> ClusterJob | None:
+        try:
+            return job_from_bytes(unseal(self._key, stored.key, stored.value))
+        except Forged:
+            log.error(
+                "the record of %s does not have the cluster's seal; it is ignored", stored.key
+            )
+        except (ValueError, LookupError, TypeError):
+            log.exception("the record of %s cannot be read; it is ignored", stored.key)
+        return None

@@ -1,0 +1,373 @@
+"""The gateway: takes jobs into the cluster, answers for any of them, and sees that none is forgotten.
+
+What it has in memory is a copy of the records, kept by watching them: for lists and waiting, and to
+find what is stuck. Whatever decides is read again, and changed by compare-and-set, so that any number of
+gateways may do the same at once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from console_automation.core import target as targets
+from console_automation.core.cluster_job import (
+    Cancel,
+    CancelAsked,
+    Child,
+    ChildrenOver,
+    ClusterJob,
+    ClusterPhase,
+    NotResponding,
+    WorkerLost,
+    queue_of,
+    status_of_group,
+)
+from console_automation.core.question import Question, answer_from_bytes, question_to_bytes
+from console_automation.core.seal import Forged, unseal
+from console_automation.core.target import Reach, Target, host_key
+from console_automation.engine.cluster_book import ClusterBook
+from console_automation.engine.roster import Roster
+from console_automation.engine.waiters import Waiters
+from console_automation.errors import BadRequest, Conflict, JobNotFound, Unavailable
+from console_automation.ports.cluster import ClusterBus, Gone
+from console_automation.ports.machine import Clock
+
+log = logging.getLogger(__name__)
+
+_AGAIN_SECONDS = 0.5
+_LOOK_SECONDS = 5.0  #: a wait looks at the record itself this often, should the watch lag
+_ANSWER_SECONDS = 5.0
+_UNHINTED_SECONDS = 2.0
+
+
+class Gateway:
+    """The engine's public face for jobs of the cluster.
+
+    `lost_after` is how many seconds a worker may be silent before its jobs are given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        bus: ClusterBus,
+        book: ClusterBook,
+        roster: Roster,
+        clock: Clock,
+        key: bytes,
+        lost_after: float,
+        new_id: Callable[[], str],
+    ) -> None:
+        self.bus = bus
+        self.book = book
+        self.roster = roster
+        self.clock = clock
+        self.new_id = new_id
+        self.jobs: dict[str, ClusterJob] = {}  #: a copy of what there is, as far as it was heard of
+        self.changes = Waiters()
+        self._key = key
+        self._lost_after = lost_after
+        self._caught_up = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- life --------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin to watch and to look after what is there."""
+        self._tasks = [
+            asyncio.create_task(each) for each in (self._watch(), self._look_after_forever())
+        ]
+
+    async def close(self) -> None:
+        """Let go; nothing here is needed by anybody else."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- what clients ask --------------------------------------------------------------------
+
+    async def submit(self, job: ClusterJob, target: Target) -> ClusterJob:
+        """Take a job in. When this returns it is on the cluster's disks and will be seen through.
+
+        Raises BadRequest when the target means nobody, Conflict when the id is that of another request,
+        LimitReached when there is no room, Unavailable when the cluster cannot be reached: then it may have
+        been taken in, and asking again with the same idempotency key tells.
+        """
+        known = await self._existing(job)
+        if known is None:
+            job = await self._aimed(job, target)
+            known = job if await self.book.create(job) else await self._existing(job)
+        if known is None:
+            raise Unavailable("The job was removed while it was taken in; try again.")
+        self.jobs.setdefault(known.id, known)
+        await self._spread([known])
+        return known
+
+    async def _existing(self, job: ClusterJob) -> ClusterJob | None:
+        """Return the job that an earlier call with the same key has made."""
+        if not job.fingerprint:
+            return None
+        try:
+            known = await self.book.get(job.id)
+        except JobNotFound:
+            return None
+        if known.fingerprint != job.fingerprint:
+            raise Conflict(
+                f"idempotencyKey was used for another request, job {known.id}. Use a new key for a new"
+                " command, or repeat the request unchanged.",
+                jobId=known.id,
+            )
+        return known
+
+    async def _aimed(self, job: ClusterJob, target: Target) -> ClusterJob:
+        """Return the job with the queue or the children that its target means at this moment."""
+        await self._listening()
+        members = [each.member for each in self.roster.standings()]
+        found = targets.meant(target, members)
+        if not found:
+            raise BadRequest(targets.nobody(target, members), field="options.target")
+        if target.is_group:
+            children = tuple(
+                Child(id=f"{job.id}-{number}", host=each.host)
+                for number, each in enumerate(found, start=1)
+            )
+            return replace(job, children=children, queue="")
+        if target.reach is Reach.HOST:
+            return replace(job, queue=queue_of(target.value))
+        return job
+
+    async def _listening(self) -> None:
+        """Return when the workers are known. Raises Unavailable when the cluster is away."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self.roster.listens.wait()
+        except TimeoutError:
+            raise Unavailable(
+                "The cluster cannot be reached (setting nats_url); nothing was submitted. Jobs without a"
+                " target run on this machine as ever."
+            ) from None
+
+    async def _spread(self, jobs: Iterable[ClusterJob]) -> None:
+        """Make the children of what is a group, and say of what waits that it does."""
+        for job in jobs:
+            if job.is_group:
+                children = [_child_of(job, child) for child in job.children]
+                made = await asyncio.gather(*(self.book.create(each) for each in children))
+                await self._hint(each for each, new in zip(children, made, strict=True) if new)
+            else:
+                await self._hint([job])
+
+    async def _hint(self, jobs: Iterable[ClusterJob]) -> None:
+        """Put hints out. One that cannot be is put out later, by whoever looks after the jobs."""
+        for job in jobs:
+            if job.phase is ClusterPhase.PENDING:
+                try:
+                    await self.bus.hint(job.queue, job.id)
+                except Unavailable as error:
+                    log.info("no hint for %s now: %s", job.id, error)
+                    return
+
+    async def get(self, job_id: str) -> ClusterJob:
+        """Return a job as it is. Raises JobNotFound, Unavailable."""
+        return await self.book.get(job_id)
+
+    async def family(self, job: ClusterJob) -> tuple[ClusterJob, ...]:
+        """Return the children of a group as they are, those that are forgotten left out."""
+        found = await asyncio.gather(
+            *(self.book.get(child.id) for child in job.children), return_exceptions=True
+        )
+        for each in found:
+            if isinstance(each, BaseException) and not isinstance(each, JobNotFound):
+                raise each
+        return tuple(each for each in found if isinstance(each, ClusterJob))
+
+    async def is_over(self, job_id: str) -> bool:
+        """Whether a job, and each of its children, is over. Raises JobNotFound."""
+        job = await self.book.get(job_id)
+        return job.is_over or (
+            job.is_group and all(each.is_over for each in await self.family(job))
+        )
+
+    async def wait(self, job_id: str, *, timeout: float) -> bool:
+        """Return whether a job is over, as soon as it is, or when the time is up. Raises JobNotFound."""
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + timeout
+        while not await self.is_over(job_id) and (left := limit - loop.time()) > 0:
+            job = self.jobs.get(job_id)
+            watched = [job_id, *(child.id for child in job.children)] if job else [job_id]
+            await self.changes.wait(watched, enough=1, timeout=min(left, _LOOK_SECONDS))
+        return await self.is_over(job_id)
+
+    async def cancel(self, job_id: str, cancel: Cancel) -> bool:
+        """Ask for the end of a job, or of all children; False when it was over. Raises JobNotFound."""
+        job = await self.book.get(job_id)
+        if job.is_group:
+            asked = [await self.cancel(each.id, cancel) for each in await self.family(job)]
+            return any(asked)
+        step = await self.book.apply(job_id, CancelAsked(at=self.clock.now(), cancel=cancel))
+        if step.after.phase is ClusterPhase.CLAIMED:
+            # The record says it already: a worker that does not hear this will see it there.
+            await self._tell_holder(step.after, cancel)
+        return step.before != step.after or not step.after.is_over
+
+    async def _tell_holder(self, job: ClusterJob, cancel: Cancel) -> None:
+        arguments = {"signal": cancel.signal, "graceMs": cancel.grace_ms}
+        try:
+            await self.ask(job, "console_cancel_job", arguments, patience=cancel.grace_ms / 1000)
+        except (Unavailable, JobNotFound) as error:
+            log.info("%s is to be cancelled, its worker was not told yet: %s", job.id, error)
+
+    async def ask(
+        self, job: ClusterJob, operation: str, arguments: Mapping[str, Any], *, patience: float = 0
+    ) -> Mapping[str, Any]:
+        """Return what the worker that has a job answers to an operation on it.
+
+        Raises Unavailable when it cannot be reached, and what it refuses with.
+        """
+        if job.holder is None:
+            raise Conflict(
+                f"Job {job.id} is {job.status}; no worker has it.", jobId=job.id, status=job.status
+            )
+        host = job.holder.host
+        question = Question(
+            job_id=job.id,
+            epoch=job.epoch,
+            operation=operation,
+            arguments=arguments,
+            at=self.clock.now(),
+        )
+        answer = await self.bus.ask(
+            host_key(host),
+            question_to_bytes(question, self._key, host),
+            timeout=patience + _ANSWER_SECONDS,
+        )
+        try:
+            return answer_from_bytes(unseal(self._key, f"answer/{question.nonce}", answer))
+        except Forged:
+            raise Unavailable(f"What answered for worker {host} is not of this cluster.") from None
+
+    async def forget(self, job_id: str) -> None:
+        """Remove a job that is over, with its children. Raises JobNotFound, Conflict."""
+        if not await self.is_over(job_id):
+            raise Conflict(f"Job {job_id} is not over; cancel it first.", jobId=job_id)
+        job = await self.book.get(job_id)
+        for each in (job_id, *(child.id for child in job.children)):
+            await self.book.delete(each)
+
+    # -- watching ----------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                seen: set[str] | None = set()
+                async for each in self.book.watch():
+                    if isinstance(each, ClusterJob):
+                        self._heard(each)
+                        if seen is not None:
+                            seen.add(each.id)
+                    elif isinstance(each, Gone):
+                        self.jobs.pop(each.key, None)
+                        self.changes.tell(each.key)
+                    elif seen is not None:
+                        for job_id in set(self.jobs) - seen:
+                            del self.jobs[job_id]
+                        seen = None
+                        self._caught_up.set()
+            except Unavailable as error:
+                log.info("the jobs of the cluster cannot be watched, will try again: %s", error)
+            self._caught_up.clear()
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _heard(self, job: ClusterJob) -> None:
+        if job.outcome is not None:
+            job = replace(job, outcome=replace(job.outcome, tail=()))
+        self.jobs[job.id] = job
+        self.changes.tell(job.id)
+
+    # -- looking after -----------------------------------------------------------------------
+
+    async def _look_after_forever(self) -> None:
+        """Look after everything now and then. Having slept too long, count all silence anew."""
+        loop = asyncio.get_running_loop()
+        interval = max(0.2, min(5.0, self._lost_after / 4))
+        while True:
+            before = loop.time()
+            await asyncio.sleep(interval)
+            if loop.time() - before > 2 * interval + 1.0:
+                self.roster.listen_anew()
+            if not (self._caught_up.is_set() and self.roster.listens.is_set()):
+                continue
+            try:
+                await self._look_after()
+            except Unavailable as error:
+                log.info("the jobs of the cluster cannot be looked after now: %s", error)
+            except Exception:
+                log.exception("looking after the jobs of the cluster failed")
+
+    async def _look_after(self) -> None:
+        jobs = list(self.jobs.values())
+        waiting = [job for job in jobs if job.phase is ClusterPhase.PENDING and not job.is_group]
+        await self._hint_anew(waiting)
+        for job in waiting:
+            await self._give_up_child(job)
+        for job in jobs:
+            if job.phase is ClusterPhase.CLAIMED:
+                await self._give_up_lost(job)
+            elif job.is_group and not job.is_over:
+                await self._complete_group(job)
+
+    async def _hint_anew(self, waiting: Sequence[ClusterJob]) -> None:
+        """Put out again the hints that are lost: a crash came between a record and its hint."""
+        latest = self.clock.now() - _UNHINTED_SECONDS
+        due = [job for job in waiting if (job.not_before or job.created_at) < latest]
+        if due:
+            hinted = await self.bus.hinted()
+            await self._hint(job for job in due if job.id not in hinted)
+
+    async def _give_up_child(self, job: ClusterJob) -> None:
+        """Give up what was for a worker among several that does not respond: the others are done."""
+        if job.group is None:
+            return
+        host = job.target
+        found = self.roster.get(host)
+        if found is None or (not found.is_live and found.silence >= self._lost_after):
+            await self._apply(job, NotResponding(at=self.clock.now(), host=host))
+
+    async def _give_up_lost(self, job: ClusterJob) -> None:
+        holder = job.holder
+        if holder and self.roster.silence(holder.host, holder.instance) >= self._lost_after:
+            log.warning("worker %s is lost, %s with it", holder.host, job.id)
+            step = await self._apply(job, WorkerLost(at=self.clock.now(), epoch=job.epoch))
+            if step:
+                await self._hint([step])
+
+    async def _complete_group(self, job: ClusterJob) -> None:
+        """Make the children that a crash left unmade; when all are over, say so."""
+        children = [self.jobs.get(child.id) for child in job.children]
+        if None in children:
+            await self._spread([job])
+            return
+        known = tuple(each for each in children if each)
+        if all(each.is_over for each in known):
+            over = ChildrenOver(at=self.clock.now(), status=status_of_group(known))
+            await self._apply(job, over)
+
+    async def _apply(self, job: ClusterJob, event: Any) -> ClusterJob | None:
+        try:
+            return (await self.book.apply(job.id, event)).after
+        except JobNotFound:
+            return None
+
+
+def _child_of(group: ClusterJob, child: Child) -> ClusterJob:
+    return replace(
+        group,
+        id=child.id,
+        target=child.host,
+        queue=queue_of(child.host),
+        children=(),
+        group=group.id,
+        fingerprint="",
+        phase=ClusterPhase.PENDING,
+    )

@@ -1,0 +1,77 @@
+"""Answering what gateways ask about the jobs that this worker has, or had."""
+
+import asyncio
+import time
+from collections import OrderedDict
+
+from console_automation.core.cluster_job import key_of
+from console_automation.core.question import (
+    FRESH_SECONDS,
+    answer_to_bytes,
+    question_from_bytes,
+)
+from console_automation.core.seal import seal
+from console_automation.core.target import host_key
+from console_automation.engine.cluster import Cluster
+from console_automation.engine.engine import Engine
+from console_automation.errors import BadRequest, JobNotFound, Unavailable
+from console_automation.operations.operation import Answer
+from console_automation.operations.submission import Call
+from console_automation.operations.table import OPERATIONS, invoke, refusal
+
+_AGAIN_SECONDS = 0.5
+#: What can be asked: nothing that would begin anything.
+_ASKED = {
+    name: OPERATIONS[name]
+    for name in (
+        "console_get_job_status",
+        "console_get_job_output",
+        "console_send_job_input",
+        "console_cancel_job",
+    )
+}
+
+
+class Answers:
+    """Carries out operations on jobs of the cluster, under the names that these have on this machine."""
+
+    def __init__(self, engine: Engine, cluster: Cluster, *, host: str, call: Call) -> None:
+        self._engine = engine
+        self._cluster = cluster
+        self._host = host
+        self._call = call
+        self._nonces: OrderedDict[str, float] = OrderedDict()
+
+    async def forever(self) -> None:
+        """Have questions answered; the bus keeps that up over new connections."""
+        while True:
+            try:
+                await self._cluster.bus.answer(host_key(self._host), self._reply)
+                return
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _reply(self, data: bytes) -> bytes:
+        key, now = self._cluster.key, self._engine.jobs.clock.now()
+        question = question_from_bytes(data, key, self._host, now=now)
+        self._refuse_repeated(question.nonce)
+        store = self._engine.jobs.ledger.store
+        local = await store.find_by_key(key_of(question.job_id, question.epoch))
+        answer: Answer
+        if local is None:
+            answer = refusal(self._engine, JobNotFound(question.job_id))
+        else:
+            arguments = {**question.arguments, "jobId": local.id}
+            answer = await invoke(
+                self._engine, question.operation, arguments, self._call, offered=_ASKED
+            )
+        body = answer_to_bytes(answer.view, is_error=answer.is_error)
+        return seal(key, f"answer/{question.nonce}", body)
+
+    def _refuse_repeated(self, nonce: str) -> None:
+        now = time.monotonic()
+        while self._nonces and now - next(iter(self._nonces.values())) > 2 * FRESH_SECONDS:
+            self._nonces.popitem(last=False)
+        if nonce in self._nonces:
+            raise BadRequest("This question has been asked before.")
+        self._nonces[nonce] = now

@@ -1,0 +1,350 @@
+"""Taking jobs of the cluster into the engine of this machine, and seeing them through.
+
+Each epoch that a worker holds is one ordinary job under a key of its own, so neither a crash nor a word
+that comes twice makes a second one. Its end is in this machine's store first, then in the cluster's
+record; while that cannot be written it is tried again, and what is not there yet after a restart is found
+by looking.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from console_automation.core.cluster_job import (
+    ANY_QUEUE,
+    CLUSTER_KEYS,
+    Claimed,
+    ClusterJob,
+    ClusterPhase,
+    Ended,
+    Holder,
+    Outcome,
+    Refused,
+    is_unfinished,
+    key_of,
+    queue_of,
+)
+from console_automation.core.job import Job, Status
+from console_automation.engine.cluster import Cluster
+from console_automation.engine.commands import inherited
+from console_automation.engine.engine import Engine
+from console_automation.engine.feed import Change
+from console_automation.engine.retention import FINISHED
+from console_automation.errors import (
+    ConsoleAutomationError,
+    InvalidTransition,
+    JobNotFound,
+    LimitReached,
+    Unavailable,
+)
+from console_automation.frontends.worker.answers import Answers
+from console_automation.frontends.worker.presence import Presence
+from console_automation.operations.cluster_taking import TAKING
+from console_automation.operations.submission import Call
+from console_automation.operations.table import OPERATIONS, invoke
+from console_automation.ports.cluster import Hint
+from console_automation.ports.stores import Keys
+
+log = logging.getLogger(__name__)
+
+_FETCH_SECONDS = 5.0
+_AGAIN_SECONDS = 0.5
+_BUSY_SECONDS = 0.2
+_FORGOTTEN_AT_ONCE = 200
+_LARGEST_RESULT = 1 << 18  #: that is kept in the record, which has to fit a message of NATS
+_TAKING = {"console_execute_async": OPERATIONS["console_execute_async"], **TAKING}
+
+
+class WorkerService:
+    """Takes jobs of the cluster. `me.instance` is that of the state directory."""
+
+    def __init__(
+        self, engine: Engine, cluster: Cluster, *, me: Holder, labels: Mapping[str, str]
+    ) -> None:
+        settings = engine.settings
+        self._engine = engine
+        self._cluster = cluster
+        self._book = cluster.book
+        self._me = me
+        self._lease = settings.cluster_lease_ms / 1000
+        self._call = Call(
+            client=f"worker:{me.host}",
+            environment=inherited(os.environ, settings.environment),
+            cwd=os.path.expanduser("~"),
+        )
+        self._presence = Presence(engine, cluster, me=me, labels=labels)
+        self._answers = Answers(engine, cluster, host=me.host, call=self._call)
+        self._claiming = 0  #: claims under way: slots that are spoken for
+        self._held: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._room = asyncio.Event()  #: set when it may be that another job can be taken
+        self._look = asyncio.Event()  #: set when the records are to be looked at
+        self._is_sure = False  #: that it holds everything that the records say is its
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- life --------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin to take jobs, as soon as the cluster is there."""
+        self._cluster.connected = self._look_at_all
+        self._cluster.roster.changed = self._room.set
+        self._engine.jobs.ledger.feed.listen(self._job_changed)
+        for work in (
+            self._presence.forever(awake=self._look_at_all, enrolled=self._room.set),
+            self._answers.forever(),
+            self._take_forever(ANY_QUEUE),
+            self._take_forever(queue_of(self._me.host)),
+            self._look_forever(),
+        ):
+            self._spawn(work)
+
+    async def close(self) -> None:
+        """Take nothing more. What runs goes on as the daemon's settings say; its ends are told by the
+        next worker on this state directory."""
+        tasks = [*self._tasks, *self._held.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _job_changed(self, change: Change) -> None:
+        if not change.after.is_live:
+            self._room.set()
+
+    def _look_at_all(self) -> None:
+        """Something may have been missed: look at every record."""
+        self._is_sure = False
+        self._look.set()
+
+    # -- taking ------------------------------------------------------------------------------
+
+    def _free(self) -> int:
+        """How many jobs it can take now: slots that nobody has, waits for, or is about to get."""
+        dispatcher = self._engine.jobs.dispatcher
+        if not (self._presence.takes_jobs and dispatcher.is_open):
+            return 0
+        queue = dispatcher.queue
+        return max(0, queue.total - queue.live - len(queue) - self._claiming)
+
+    async def _take_forever(self, queue: str) -> None:
+        while True:
+            while (free := self._free()) == 0:
+                self._room.clear()
+                await self._room.wait()
+            try:
+                hints = await self._cluster.bus.hints(queue, limit=free, wait=_FETCH_SECONDS)
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            await asyncio.gather(*(self._consider(hint) for hint in hints))
+
+    async def _consider(self, hint: Hint) -> None:
+        """Take a job, if it still waits and there still is room."""
+        if self._free() == 0:
+            await hint.later(_BUSY_SECONDS)
+            return
+        self._claiming += 1
+        try:
+            job = await self._claimed(hint)
+            if job is not None:
+                local = await self._submitted(job)
+                if local is not None:
+                    self._hold(job.id, job.epoch, local)
+        except ConsoleAutomationError as error:
+            log.info("whether %s was taken is not known yet: %s", hint.job_id, error)
+            self._look_at_all()
+        except Exception:
+            log.exception("taking %s failed", hint.job_id)
+        finally:
+            self._claiming -= 1
+            self._room.set()
+
+    async def _claimed(self, hint: Hint) -> ClusterJob | None:
+        """Return the job, which is this worker's now; None when it is not to be had."""
+        now = self._engine.jobs.clock.now()
+        try:
+            job = await self._book.get(hint.job_id)
+            if job.phase is ClusterPhase.PENDING and (job.not_before or 0) > now:
+                await hint.later((job.not_before or now) - now)
+                return None
+            step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me))
+        except (JobNotFound, InvalidTransition):
+            await hint.done()
+            return None
+        await hint.done()
+        return step.after
+
+    async def _submitted(self, job: ClusterJob) -> Job | None:
+        """Return the job of this machine that it becomes; None when it was given back."""
+        key = key_of(job.id, job.epoch)
+        if "definition" in job.request:
+            name = "take_definition"
+            arguments = {each: job.request[each] for each in ("definition", "input")} | {"key": key}
+        else:
+            name = "console_execute_async"
+            options = {**job.request.get("options", {}), "idempotencyKey": key}
+            arguments = {**job.request, "options": options}
+        answer = await invoke(self._engine, name, arguments, self._call, offered=_TAKING)
+        if answer.is_error:
+            await self._give_back(job, str(answer.view["error"]))
+            return None
+        return await self._engine.jobs.ledger.get(str(answer.view["jobId"]))
+
+    async def _give_back(self, job: ClusterJob, why: str) -> None:
+        log.warning("%s is given back: %s", job.id, why)
+        limit = self._engine.settings.cluster_max_deliveries
+        refused = Refused(
+            at=self._engine.jobs.clock.now(),
+            epoch=job.epoch,
+            why=f"{self._me.host}: {why}",
+            limit=limit,
+        )
+        step = await self._insist(job.id, refused)
+        if step is not None:
+            await self._hint(step)
+
+    async def _hint(self, job: ClusterJob) -> None:
+        if job.phase is ClusterPhase.PENDING:
+            try:
+                await self._cluster.bus.hint(job.queue, job.id)
+            except Unavailable as error:
+                log.info("no hint for %s now, a gateway will see to it: %s", job.id, error)
+
+    # -- seeing through ----------------------------------------------------------------------
+
+    def _hold(self, job_id: str, epoch: int, local: Job) -> None:
+        if (job_id, epoch) not in self._held:
+            task = asyncio.create_task(self._see_through(job_id, epoch, local))
+            self._held[job_id, epoch] = task
+            task.add_done_callback(lambda _: self._held.pop((job_id, epoch), None))
+
+    async def _see_through(self, job_id: str, epoch: int, local: Job) -> None:
+        """Wait for the end and bring it into the record, however long NATS is away."""
+        while not local.is_terminal:
+            [local] = await self._engine.jobs.wait([local.id], timeout=3600.0)
+        outcome = await self._outcome(local)
+        at = local.completed_at or self._engine.jobs.clock.now()
+        after = await self._insist(
+            job_id, Ended(at=at, epoch=epoch, host=self._me.host, outcome=outcome)
+        )
+        if after is not None:
+            await self._hint(after)
+
+    async def _insist(self, job_id: str, event: Ended | Refused) -> ClusterJob | None:
+        """Let it happen as soon as that can be; return what came of it, None when the job is forgotten."""
+        while True:
+            try:
+                return (await self._book.apply(job_id, event)).after
+            except JobNotFound:
+                return None
+            except (Unavailable, LimitReached) as error:
+                log.info("the record of %s cannot be written, will try again: %s", job_id, error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _outcome(self, local: Job) -> Outcome:
+        seen = await invoke(self._engine, "console_get_job_status", {"jobId": local.id}, self._call)
+        tail: tuple[Mapping[str, Any], ...] = ()
+        size = self._engine.settings.cluster_output_bytes
+        if size and local.output.bytes:
+            options = {"latest": True, "maxBytes": size}
+            page = await invoke(
+                self._engine,
+                "console_get_job_output",
+                {"jobId": local.id, "options": options},
+                self._call,
+            )
+            tail = () if page.is_error else tuple(page.view["output"])
+        result = await self._engine.jobs.ledger.store.result(local.id)
+        return Outcome(
+            status=Status(local.status),
+            reason=local.reason,
+            job=dict(seen.view["job"]),
+            tail=tail,
+            result=result if result is not None and len(result) <= _LARGEST_RESULT else None,
+        )
+
+    # -- looking at the records ---------------------------------------------------------------
+
+    async def _look_forever(self) -> None:
+        """Look at the records after every new connection, and now and then: a word may have been lost."""
+        while True:
+            try:
+                async with asyncio.timeout(self._lease):
+                    await self._look.wait()
+            except TimeoutError:
+                pass
+            self._look.clear()
+            try:
+                if not self._is_sure:
+                    self._is_sure = True
+                    await self._take_up()
+                for job_id, epoch in list(self._held):
+                    await self._look_at(job_id, epoch)
+                await self._forget_told()
+            except ConsoleAutomationError as error:
+                log.info("the records cannot be looked at now: %s", error)
+                self._is_sure = False
+            except Exception:
+                log.exception("looking at the records failed")
+
+    async def _forget_told(self) -> None:
+        """Remove jobs past their time; the end of each is in its record, or it would be held."""
+        manager = self._engine.jobs
+        held = {key_of(*each) for each in self._held}
+        past = await manager.ledger.store.expired(
+            statuses=FINISHED,
+            ended_before=manager.clock.now() - manager.settings.retain_jobs_ms / 1000,
+            keep=0,
+            limit=_FORGOTTEN_AT_ONCE,
+            keys=Keys(prefix=CLUSTER_KEYS, is_theirs=True),
+        )
+        await manager.delete([job for job in past if job.spec.idempotency_key not in held])
+
+    async def _take_up(self) -> None:
+        """Hold whatever this worker has taken and whose end is not told."""
+        async for job in self._book.watch():
+            if job is None:
+                return
+            if isinstance(job, ClusterJob) and job.holder == self._me and is_unfinished(job):
+                await self._take_up_one(job)
+
+    async def _take_up_one(self, job: ClusterJob) -> None:
+        store = self._engine.jobs.ledger.store
+        local = await store.find_by_key(key_of(job.id, job.epoch))
+        if local is not None:
+            self._hold(job.id, job.epoch, await self._engine.jobs.ledger.get(local.id))
+        elif job.phase is ClusterPhase.CLAIMED:
+            # It was claimed, and then came the crash: it has not begun, or it would be on record here.
+            local = await self._submitted(job)
+            if local is not None:
+                self._hold(job.id, job.epoch, local)
+
+    async def _look_at(self, job_id: str, epoch: int) -> None:
+        """End what is not wanted any more: it was cancelled, forgotten, or given to another worker."""
+        try:
+            job = await self._book.get(job_id)
+        except JobNotFound:
+            await self._stop(job_id, epoch, "its record was removed")
+            return
+        if job.epoch != epoch:
+            await self._stop(job_id, epoch, f"it is worker {job.holder and job.holder.host}'s now")
+        elif job.cancel:
+            cancel = {"signal": job.cancel.signal, "graceMs": job.cancel.grace_ms}
+            await self._stop(job_id, epoch, f"{job.cancel.by} cancelled it", cancel)
+
+    async def _stop(
+        self, job_id: str, epoch: int, why: str, cancel: Mapping[str, Any] | None = None
+    ) -> None:
+        local = await self._engine.jobs.ledger.store.find_by_key(key_of(job_id, epoch))
+        if local is not None and not local.is_terminal:
+            log.warning("ending %s, epoch %d of %s: %s", local.id, epoch, job_id, why)
+            arguments = {"jobId": local.id, **(cancel or {})}
+            self._spawn(self._ended(arguments))
+
+    async def _ended(self, arguments: Mapping[str, Any]) -> None:
+        await invoke(self._engine, "console_cancel_job", dict(arguments), self._call)

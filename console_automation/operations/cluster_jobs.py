@@ -1,0 +1,348 @@
+"""The use cases about jobs, for those of the cluster. Whatever its worker knows better is asked there."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+from console_automation.core.cluster_job import ANY_QUEUE, Cancel, ClusterJob, ClusterPhase
+from console_automation.core.job import Status
+from console_automation.core.target import parse_target
+from console_automation.core.text import counted
+from console_automation.engine.engine import Engine
+from console_automation.errors import (
+    Conflict,
+    JobNotFound,
+    Unavailable,
+)
+from console_automation.operations import definition_requests, definition_views, texts
+from console_automation.operations import requests as ask
+from console_automation.operations import views as view
+from console_automation.operations.cluster_views import (
+    cluster_job_view,
+    gateway_of,
+    is_cluster_job,
+)
+from console_automation.operations.operation import Operation
+from console_automation.operations.submission import Call, telling
+
+_OVER = tuple(each for each in Status if each not in (Status.PENDING, Status.RUNNING))
+_PAGE_BYTES = (
+    1 << 17
+)  #: that a worker is asked for: with all that JSON adds it has to fit a message
+_PAGE_CHUNKS = 2_000
+
+
+def action_for(
+    operation: Operation, request: BaseModel
+) -> Callable[[Engine, Call, Any], Awaitable[Any]]:
+    """Return what carries out an operation for this request: jobs of the cluster are asked for there."""
+    named = getattr(request, "job_ids", None) or [getattr(request, "job_id", None) or ""]
+    if operation.in_cluster is None or not any(map(is_cluster_job, named)):
+        return operation.run
+    return operation.in_cluster
+
+
+async def get_job_result(
+    engine: Engine, call: Call, request: definition_requests.GetJobResult
+) -> definition_views.ResultResult:
+    """Return what a job came to, waiting for its end when that is wanted."""
+    if request.wait_ms:
+        await until_over(engine, call, request.job_id, request.wait_ms / 1000)
+    return await result_of(engine, request.job_id)
+
+
+async def result_of(engine: Engine, job_id: str) -> definition_views.ResultResult:
+    """Return what a job came to so far."""
+    seen = await _view(engine, job_id)
+    result: Any = {"success": True, "jobId": job_id, "status": seen["status"]}
+    result |= {name: seen[name] for name in ("exitCode", "attempt")}
+    result |= {name: seen[name] for name in ("reason", "error") if name in seen}
+    job = await gateway_of(engine).get(job_id)
+    if job.is_over and job.outcome is not None and job.outcome.result is not None:
+        result["result"] = json.loads(job.outcome.result)
+    return result  # type: ignore[no-any-return]
+
+
+async def started(engine: Engine, call: Call, job: ClusterJob, wait: float) -> view.ExecuteResult:
+    """Return what is to be said of a job that was taken in, waiting for its end when that is wanted."""
+    if wait:
+        await until_over(engine, call, job.id, wait)
+    seen = await _view(engine, job.id)
+    result: view.ExecuteResult = {
+        "success": True,
+        "jobId": job.id,
+        "status": seen["status"],
+        "job": seen,
+    }
+    if wait and seen["status"] in _OVER and "children" not in seen:
+        options = ask.OutputOptions.model_validate({"latest": True})
+        request = ask.GetJobOutput.model_construct(job_id=job.id, options=options)
+        result["output"] = (await get_job_output(engine, call, request))["output"]
+    return result
+
+
+async def get_job_status(engine: Engine, call: Call, request: ask.GetJobStatus) -> view.JobResult:
+    """Return a job, waiting for its end when that is wanted."""
+    if request.wait_ms:
+        await until_over(engine, call, request.job_id, request.wait_ms / 1000)
+    return {"success": True, "job": await _view(engine, request.job_id)}
+
+
+async def until_over(engine: Engine, call: Call, job_id: str, wait: float) -> None:
+    """Wait for the end of a job, at most as long as a call may wait."""
+    wait = min(wait, engine.settings.max_wait_ms / 1000, call.patience)
+    waiting = gateway_of(engine).wait(job_id, timeout=wait)
+    await telling(engine.settings, call, wait, waiting, lambda: f"waiting for {job_id}")
+
+
+async def _view(engine: Engine, job_id: str) -> view.JobView:
+    """Return a job as it is; what runs is asked of its worker, if that answers."""
+    gateway = gateway_of(engine)
+    job = await gateway.get(job_id)
+    if job.is_group:
+        return cluster_job_view(engine, job, await gateway.family(job))
+    live: view.JobView | None = None
+    if job.phase is ClusterPhase.CLAIMED:
+        try:
+            live = (await gateway.ask(job, "console_get_job_status", {}))["job"]
+        except (Unavailable, JobNotFound):
+            live = None  # what it says then is that its worker is not heard of, if that is so
+    return cluster_job_view(engine, job, live=live)
+
+
+async def get_job_output(
+    engine: Engine, call: Call, request: ask.GetJobOutput
+) -> view.OutputResult:
+    """Return a page of output from the worker that has it; if that is gone, what was kept of it."""
+    gateway = gateway_of(engine)
+    job = await gateway.get(request.job_id)
+    options = request.options
+    if job.is_group:
+        names = ", ".join(f"{child.id} ({child.host})" for child in job.children)
+        raise Conflict(
+            f"Job {job.id} runs on {counted(len(job.children), 'worker')}; read the output of each:"
+            f" {names}.",
+            jobId=job.id,
+        )
+    if job.holder is None:
+        if options.wait_ms and not job.is_over:
+            await _begun(engine, job, options.wait_ms / 1000)
+            job = await gateway.get(job.id)
+        if job.holder is None:
+            return _page(job, (), options.since)
+    wait = min(options.wait_ms, engine.settings.max_wait_ms)
+    asked = options.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {
+        "maxBytes": min(options.max_bytes or engine.settings.output_page_bytes, _PAGE_BYTES),
+        "limit": min(options.limit or engine.settings.output_page_chunks, _PAGE_CHUNKS),
+        "waitMs": wait,
+    }
+    asking = gateway.ask(job, "console_get_job_output", {"options": asked}, patience=wait / 1000)
+    try:
+        page: Any = await telling(
+            engine.settings, call, wait / 1000, asking, lambda: f"no output of {job.id} yet"
+        )
+    except (Unavailable, JobNotFound):
+        if job.outcome is None:
+            raise
+        return _page(job, _kept(job, options), options.since)
+    # Its worker tells the end of the run before it is in the record; a client shall not see it twice.
+    page |= {"jobId": job.id, "status": (await gateway.get(job.id)).status}
+    return page  # type: ignore[no-any-return]
+
+
+async def _begun(engine: Engine, job: ClusterJob, wait: float) -> None:
+    """Wait for a worker to take the job."""
+    limit = time.monotonic() + min(wait, engine.settings.max_wait_ms / 1000)
+    gateway = gateway_of(engine)
+    while (left := limit - time.monotonic()) > 0:
+        now = await gateway.get(job.id)
+        if now.is_over or now.holder is not None:
+            return
+        await gateway.changes.wait([job.id], enough=1, timeout=min(left, 1.0))
+
+
+def _kept(job: ClusterJob, options: ask.OutputOptions) -> tuple[Any, ...]:
+    if options.raw or options.grep is not None:
+        raise Unavailable(
+            f"Worker {job.holder and job.holder.host}, which has the output of {job.id}, cannot be"
+            " reached. The end of it was kept as text: ask without raw and grep."
+        )
+    assert job.outcome is not None
+    return tuple(
+        each
+        for each in job.outcome.tail
+        if options.latest or each["sequenceNumber"] > options.since
+    )
+
+
+def _page(job: ClusterJob, chunks: tuple[Any, ...], since: int) -> view.OutputResult:
+    return {
+        "success": True,
+        "jobId": job.id,
+        "output": list(chunks),
+        "nextSince": chunks[-1]["sequenceNumber"] if chunks else since,
+        "hasMore": False,
+        "droppedBytes": 0,
+        "firstAvailableSequence": chunks[0]["sequenceNumber"] if chunks else None,
+        "status": job.status,
+    }
+
+
+async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view.CancelResult:
+    """End a job wherever it is, and return when that is done, or nearly."""
+    gateway, settings = gateway_of(engine), engine.settings
+    grace = settings.kill_grace_ms if request.grace_ms is None else request.grace_ms
+    cancel = Cancel(signal=request.signal, grace_ms=grace, by=call.client)
+    asked = await gateway.cancel(request.job_id, cancel)
+    limit = min(grace + 2_000, settings.max_wait_ms) / 1000
+    await gateway.wait(request.job_id, timeout=limit if asked else 0)
+    seen = await _view(engine, request.job_id)
+    if not asked:
+        message = f"{seen['id']} was over already: {texts.verdict(seen)}. Nothing was changed."
+    elif seen["status"] in _OVER:
+        message = texts.job_line(seen)
+    else:
+        message = (
+            f"{seen['id']} is to be ended; its worker has not said yet that it is. Call"
+            " console_get_job_status with waitMs."
+        )
+    return {
+        "success": True,
+        "jobId": seen["id"],
+        "cancelled": asked and seen["status"] not in (Status.COMPLETED, Status.FAILED),
+        "status": seen["status"],
+        "message": message,
+    }
+
+
+async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) -> view.InputResult:
+    """Write to the stdin of a job on its worker."""
+    gateway = gateway_of(engine)
+    job = await gateway.get(request.job_id)
+    arguments = {"input": request.input, "eof": request.eof}
+    said: Any = await gateway.ask(job, "console_send_job_input", arguments)
+    return {**said, "jobId": job.id}  # type: ignore[typeddict-item]
+
+
+async def wait_for_jobs(engine: Engine, call: Call, request: ask.WaitForJobs) -> view.WaitResult:
+    """Wait until all the jobs, or one of them, are over, wherever they are."""
+    limit = engine.settings.max_wait_ms
+    timeout = min(limit if request.timeout is None else request.timeout, limit) / 1000
+    await telling(
+        engine.settings,
+        call,
+        timeout,
+        _all_or_any(engine, request, timeout),
+        lambda: f"waiting for {counted(len(request.job_ids), 'job')}",
+    )
+    seen = await asyncio.gather(*(_any_view(engine, job_id) for job_id in request.job_ids))
+    return {
+        "success": True,
+        "jobs": list(seen),
+        "unfinished": [each["id"] for each in seen if each["status"] not in _OVER],
+    }
+
+
+async def _all_or_any(engine: Engine, request: ask.WaitForJobs, timeout: float) -> None:
+    waits = [
+        asyncio.ensure_future(
+            gateway_of(engine).wait(job_id, timeout=timeout)
+            if is_cluster_job(job_id)
+            else engine.jobs.wait([job_id], timeout=timeout)
+        )
+        for job_id in dict.fromkeys(request.job_ids)
+    ]
+    until = asyncio.FIRST_COMPLETED if request.mode == "any" else asyncio.ALL_COMPLETED
+    try:
+        done, _ = await asyncio.wait(waits, return_when=until)
+        for each in done:
+            each.result()
+    finally:
+        for each in waits:
+            each.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def _any_view(engine: Engine, job_id: str) -> view.JobView:
+    if is_cluster_job(job_id):
+        return await _view(engine, job_id)
+    job = await engine.jobs.ledger.get(job_id)
+    return view.job_view(job, engine.output.counts(job), engine.jobs.standing(job))
+
+
+async def retry_job(engine: Engine, call: Call, request: ask.RetryJob) -> view.ExecuteResult:
+    """Take a job that is over into the cluster again, for the same target."""
+    gateway = gateway_of(engine)
+    job = await gateway.get(request.job_id)
+    if not await gateway.is_over(job.id):
+        raise Conflict(
+            f"Job {job.id} is {job.status}; only a finished job can be retried. Cancel it first, or wait"
+            " for its end.",
+            jobId=job.id,
+            status=job.status,
+        )
+    again = ClusterJob(
+        id=gateway.new_id(),
+        request=job.request,
+        target=job.target,
+        queue=ANY_QUEUE,
+        created_at=engine.jobs.clock.now(),
+        client=call.client,
+        owner=job.owner,
+        retry=job.retry,
+        retry_of=job.id,
+    )
+    taken = await gateway.submit(again, parse_target(job.target))
+    return await started(engine, call, taken, 0)
+
+
+async def list_cluster_jobs(
+    engine: Engine, call: Call, options: ask.ListOptions
+) -> view.ListResult:
+    """Return a page of the cluster's jobs, newest first; the children of a group stand under it."""
+    gateway = gateway_of(engine)
+    if options.ref is not None:
+        found = [job for job in gateway.jobs.values() if job.id.startswith(options.ref)]
+        exact = [job for job in found if job.id == options.ref]
+        found = exact or found
+    else:
+        found = [job for job in gateway.jobs.values() if _is_listed(job, options)]
+    if not call.principal.is_admin:
+        found = [job for job in found if call.principal.owns(job.owner)]
+    found.sort(key=lambda job: (job.created_at, job.id), reverse=True)
+    total = len(found)
+    if options.cursor is not None:
+        ids = [job.id for job in found]
+        found = found[ids.index(options.cursor) + 1 :] if options.cursor in ids else []
+    shown = found[: options.limit]
+    result: view.ListResult = {
+        "success": True,
+        "jobs": [_listed(engine, job) for job in shown],
+        "total": total,
+    }
+    if len(found) > len(shown):
+        result["nextCursor"] = shown[-1].id
+    return result
+
+
+def _is_listed(job: ClusterJob, options: ask.ListOptions) -> bool:
+    if options.cluster == "dead_letters":
+        return job.is_dead_letter and not job.is_group
+    asked = job.request.get("options", {})
+    if job.group is not None or not options.tags.items() <= asked.get("tags", {}).items():
+        return False
+    if options.name is not None and asked.get("name") != options.name:
+        return False
+    if options.status == "active":
+        return not job.is_over
+    return options.status is None or job.status == options.status
+
+
+def _listed(engine: Engine, job: ClusterJob) -> view.JobView:
+    known = gateway_of(engine).jobs
+    children = [known[child.id] for child in job.children if child.id in known]
+    return cluster_job_view(engine, job, children)

@@ -1,0 +1,26 @@
+"""What clients may ask about the cluster's workers."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from console_automation.core.target import checked_host
+from console_automation.operations.requests import Milliseconds, Request
+
+Host = Annotated[str, Field(max_length=200), AfterValidator(checked_host)]
+
+
+class ListWorkers(Request):
+    """List the workers."""
+
+
+class DrainWorker(Request):
+    """Have a worker take no more jobs, or take them again."""
+
+    host: Host
+    action: Literal["drain", "cordon", "uncordon", "forget"] = Field(
+        "drain",
+        description="cordon: no more jobs; drain: the same, and wait until it has none; uncordon: take"
+        " them again; forget: drop an unreachable worker.",
+    )
+    wait_ms: Milliseconds = Field(45_000, description="How long draining waits (45000 at most).")
