@@ -1,4 +1,4 @@
-"""Records in a bucket: a stream with one message for each subject, as NATS keeps keys and values."""
+"""Records in a bucket: a stream with one message per subject, as NATS keeps keys and values."""
 
 import base64
 import math
