@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from console_automation.core.access import LOCAL, Principal
 from console_automation.core.job import Job, JobSpec, Status
 from console_automation.core.messages import messages_of_run
 from console_automation.core.text import counted, signal_name
@@ -38,6 +39,7 @@ from console_automation.core.workflow_run import (
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.feed import Change, Feed, News
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.refusals import note_refusal
 from console_automation.engine.waiters import Waiters
 from console_automation.errors import (
     ConsoleAutomationError,
@@ -133,13 +135,16 @@ class WorkflowRuns:
         self._begin(run, Graph(run.spec.workflow))
         self._publish(run.id, is_new=True)
 
-    async def get(self, run_id: str) -> WorkflowRun:
-        """Return a run; its end is shown when that is on the disk. Raises WorkflowNotFound."""
+    async def get(self, run_id: str, principal: Principal = LOCAL) -> WorkflowRun:
+        """Return a run; its end is shown when that is on the disk.
+
+        Raises WorkflowNotFound, also for one that is not the principal's to see.
+        """
         live = self._live.get(run_id)
         if live is not None and live.run.is_over:
             await live.settled.wait()
         found = live.run if live is not None else await self._store.run(run_id)
-        if found is None:
+        if found is None or not principal.owns(found.spec.owner):
             raise WorkflowNotFound(
                 f"There is no workflow run {run_id!r}. Call console_list_workflows to see the latest.",
                 runId=run_id,
@@ -261,6 +266,8 @@ class WorkflowRuns:
                 log.warning("step %s of run %s has to wait: %s", step_id, run_id, error)
                 await asyncio.sleep(_PAUSE_SECONDS)
             except ConsoleAutomationError as error:
+                caller = live.run.spec.caller
+                note_refusal(self._jobs, caller, error, of="step", subject=run_id)
                 refused = StepRefused(at=self._clock.now(), step=step_id, error=error.message)
                 return self._tell(run_id, refused)
             else:

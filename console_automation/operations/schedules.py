@@ -19,6 +19,7 @@ from console_automation.core.schedule import (
 from console_automation.core.trigger import Interval, Once, Trigger, cron, next_fire, zone_of
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.engine import Engine
+from console_automation.engine.permissions import Kind
 from console_automation.errors import AccessDenied, BadRequest
 from console_automation.operations import schedule_requests as ask
 from console_automation.operations import schedule_views as view
@@ -34,6 +35,7 @@ async def create_schedule(
     engine: Engine, call: Call, request: ask.CreateSchedule
 ) -> view.ScheduleResult:
     """Make a schedule, for the caller's directory and with the caller's environment."""
+    engine.definitions.permissions.check_create(Kind.SCHEDULE, request.name, call.principal)
     now = engine.jobs.clock.now()
     spec, caller = await _target(engine, call, request)
     version = Version(

@@ -199,14 +199,14 @@ class WorkflowStore(Protocol):
     """The workflows and their runs, durable. Writes are those of the Store."""
 
     def save(self, registration: Registration) -> Future[None]:
-        """Add a workflow, or replace the one of that name in its project."""
+        """Add a workflow, or replace its owner's of that name in its project."""
         ...
 
     async def all(self) -> list[Registration]:
-        """Return the workflows, by project and name."""
+        """Return the workflows, by project, name and owner."""
         ...
 
-    def delete(self, project: str, name: str) -> Future[None]:
+    def delete(self, project: str, name: str, owner: str) -> Future[None]:
         """Forget a workflow; its runs stay. An unknown one is no error."""
         ...
 
@@ -239,16 +239,16 @@ class WorkflowStore(Protocol):
         ...
 
     async def latest(
-        self, *, project: str | None, name: str | None, limit: int
+        self, *, project: str | None, name: str | None, limit: int, owner: str | None = None
     ) -> Sequence[RunSummary]:
-        """Return runs newest first."""
+        """Return runs newest first; of one owner if one is given."""
         ...
 
     async def unanswered(
         self, trigger: Trigger, registration: Registration, *, limit: int
     ) -> list[Job]:
         """Return finished jobs whose end was to start a workflow since it was registered and for which
-        there is no run; oldest first."""
+        there is no run, of whom it hears; oldest first."""
         ...
 
     def prune(self, *, ended_before: float) -> Future[None]:

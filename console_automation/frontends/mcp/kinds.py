@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import mcp_types as types
 from mcp import MCPError
 
+from console_automation.core.access import LOCAL
 from console_automation.core.text import sanitize
 from console_automation.engine.engine import Engine
 from console_automation.engine.output import OutputQuery, OutputReader
@@ -61,7 +62,7 @@ async def _sessions(engine: Engine, limit: int) -> Listed:
 
 
 async def _runs(engine: Engine, limit: int) -> Listed:
-    runs = await engine.workflows.latest(project=None, name=None, limit=limit)
+    runs = await engine.workflows.latest(project=None, name=None, limit=limit, principal=LOCAL)
     return [(each.id, each.name) for each in runs]
 
 
