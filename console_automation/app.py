@@ -116,14 +116,7 @@ def build_engine(
         str(directory.home), is_gateway=cluster is not None and cluster.gateway is not None
     )
     definitions = _definitions(directory, settings, store, clock, carrying)
-    consoles = ConsoleManager(
-        settings=settings,
-        store=store.sessions,
-        host=host,
-        output=log,
-        clock=clock,
-        new_id=new_session_id,
-    )
+    consoles = _consoles(settings, store, host, log, clock)
     manager.owners.add("session", consoles)
     screens = Screens(log, new_screen)
     return Engine(
@@ -151,6 +144,19 @@ def build_engine(
         notifications=Notifications(manager, couriers(settings)),
         carrying=carrying,
         cluster=cluster,
+    )
+
+
+def _consoles(
+    settings: Settings, store: Store, host: RunHost, log: SegmentLog, clock: SystemClock
+) -> ConsoleManager:
+    return ConsoleManager(
+        settings=settings,
+        store=store.sessions,
+        host=host,
+        output=log,
+        clock=clock,
+        new_id=new_session_id,
     )
 
 

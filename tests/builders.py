@@ -120,6 +120,7 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
             store=manager.ledger.store.schedules,
             new_id=new_schedule_id,
         ),
+        carrying=Carrying("/nowhere", is_gateway=False),
     )
 
 
