@@ -67,8 +67,7 @@ class Bucket:
 
     def write(self, key: str, value: bytes | None) -> int:
         """Store a record, or that there is none. Raises LimitReached."""
-        size = sum(len(each) for _, each in self.entries.values() if each is not None)
-        size += len(value or b"") - len(self.current(key)[1] or b"")
+        size = self.size + len(value or b"") - len(self.current(key)[1] or b"")
         if value is not None and size > self.max_bytes:
             raise LimitReached(
                 f"The cluster has no room for {key!r}: {size} bytes, and {self.max_bytes} are allowed."
@@ -77,6 +76,11 @@ class Bucket:
         self.entries.pop(key, None)
         self.entries[key] = (self.revision, value)
         return self.revision
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return sum(len(each) for _, each in self.entries.values() if each is not None)
 
     def since(self, revision: int) -> list[Stored | Gone]:
         """Return what has changed since then, oldest first."""
@@ -129,6 +133,11 @@ class MemoryRecords:
         """Remove a record."""
         await self._bus.reach()
         self._write(key, None)
+
+    async def fill(self) -> float:
+        """Return which share of the room is in use."""
+        await self._bus.reach()
+        return self._bucket().size / self._bucket().max_bytes
 
     async def watch(self) -> AsyncIterator[Stored | Gone | None]:
         """Begin again only where signs of life were lost."""

@@ -30,7 +30,13 @@ from console_automation.core.target import Reach, Target, host_key
 from console_automation.engine.cluster_book import ClusterBook
 from console_automation.engine.roster import Roster
 from console_automation.engine.waiters import Waiters
-from console_automation.errors import BadRequest, Conflict, JobNotFound, Unavailable
+from console_automation.errors import (
+    BadRequest,
+    Conflict,
+    JobNotFound,
+    LimitReached,
+    Unavailable,
+)
 from console_automation.ports.cluster import ClusterBus, Gone
 from console_automation.ports.machine import Clock
 
@@ -103,7 +109,10 @@ class Gateway:
         if known is None:
             raise Unavailable("The job was removed while it was taken in; try again.")
         self.jobs.setdefault(known.id, known)
-        await self._spread([known])
+        try:
+            await self._spread([known])
+        except (Unavailable, LimitReached) as error:
+            log.info("%s is taken in, its children are made later: %s", known.id, error)
         return known
 
     async def _existing(self, job: ClusterJob) -> ClusterJob | None:
@@ -316,7 +325,7 @@ class Gateway:
                 continue
             try:
                 await self._look_after()
-            except Unavailable as error:
+            except (Unavailable, LimitReached) as error:
                 log.info("the jobs of the cluster cannot be looked after now: %s", error)
             except Exception:
                 log.exception("looking after the jobs of the cluster failed")

@@ -198,6 +198,14 @@ async def test_a_full_bucket_refuses_and_keeps_what_it_has(bus: ClusterBus) -> N
     await bus.workers.put("another", bytes(1000))
 
 
+async def test_it_is_told_how_full_a_bucket_is(bus: ClusterBus) -> None:
+    assert await bus.jobs.fill() < 0.01
+    await bus.jobs.create("a", bytes(ROOM // 2))
+    assert 0.4 < await bus.jobs.fill() < 0.6
+    await bus.jobs.delete("a")
+    assert await bus.jobs.fill() < 0.1
+
+
 async def test_deleting_makes_room_in_a_full_bucket_and_is_seen(bus: ClusterBus) -> None:
     count = 0
     while isinstance(await outcome(bus.jobs.create(f"job-{count}", bytes(1000))), int):
