@@ -78,8 +78,8 @@ class ClusterBook:
         if self._fill > _FULL:
             raise LimitReached(
                 f"The cluster is full ({self._fill:.0%} of setting cluster_max_bytes; the rest is for"
-                " the jobs it has). Nothing was submitted. It has room again when finished jobs are forgotten"
-                " (setting cluster_retain_ms)."
+                " the jobs it has). Nothing was submitted. It has room again when finished jobs are"
+                " forgotten (setting cluster_retain_ms)."
             )
 
     async def apply(self, job_id: str, event: Event) -> Step:
