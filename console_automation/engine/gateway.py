@@ -21,6 +21,7 @@ from console_automation.core.cluster_job import (
     ClusterPhase,
     NotResponding,
     WorkerLost,
+    child_of,
     queue_of,
     status_of_group,
 )
@@ -163,7 +164,7 @@ class Gateway:
         """Make the children of what is a group, and say of what waits that it does."""
         for job in jobs:
             if job.is_group:
-                children = [_child_of(job, child) for child in job.children]
+                children = [child_of(job, child) for child in job.children]
                 made = await asyncio.gather(*(self.book.create(each) for each in children))
                 await self._hint(each for each, new in zip(children, made, strict=True) if new)
             else:
@@ -196,9 +197,10 @@ class Gateway:
     async def is_over(self, job_id: str) -> bool:
         """Whether a job, and each of its children, is over. Raises JobNotFound."""
         job = await self.book.get(job_id)
-        return job.is_over or (
-            job.is_group and all(each.is_over for each in await self.family(job))
-        )
+        if job.is_over or not job.is_group:
+            return job.is_over
+        family = await self.family(job)
+        return len(family) == len(job.children) and all(each.is_over for each in family)
 
     async def wait(self, job_id: str, *, timeout: float) -> bool:
         """Return whether a job is over, as soon as it is, or when the time is up. Raises JobNotFound."""
@@ -212,11 +214,10 @@ class Gateway:
 
     async def cancel(self, job_id: str, cancel: Cancel) -> bool:
         """Ask for the end of a job, or of all children; False when it was over. Raises JobNotFound."""
-        job = await self.book.get(job_id)
-        if job.is_group:
-            asked = [await self.cancel(each.id, cancel) for each in await self.family(job)]
-            return any(asked)
         step = await self.book.apply(job_id, CancelAsked(at=self.clock.now(), cancel=cancel))
+        if step.after.is_group:
+            family = await self.family(step.after)
+            return any(await asyncio.gather(*(self.cancel(each.id, cancel) for each in family)))
         if step.after.phase is ClusterPhase.CLAIMED:
             # The record says it already: a worker that does not hear this will see it there.
             await self._tell_holder(step.after, cancel)
@@ -228,6 +229,13 @@ class Gateway:
             await self.ask(job, "console_cancel_job", arguments, patience=cancel.grace_ms / 1000)
         except (Unavailable, JobNotFound) as error:
             log.info("%s is to be cancelled, its worker was not told yet: %s", job.id, error)
+
+    def hears_of(self, job: ClusterJob) -> bool:
+        """Whether the worker that has a job has been heard of within its lease, as far as is known."""
+        if not self.roster.listens.is_set():
+            return True
+        found = job.holder and self.roster.get(job.holder.host)
+        return bool(found and found.is_live)
 
     async def ask(
         self, job: ClusterJob, operation: str, arguments: Mapping[str, Any], *, patience: float = 0
@@ -255,6 +263,11 @@ class Gateway:
                 f"Job {job.id} is {job.status}; no worker has it.", jobId=job.id, status=job.status
             )
         host = job.holder.host
+        if not self.hears_of(job):
+            raise Unavailable(
+                f"Worker {host}, which has job {job.id}, has not been heard of for a while. It may go"
+                " on there."
+            )
         question = Question(
             job_id=job.id,
             epoch=job.epoch,
@@ -375,7 +388,7 @@ class Gateway:
             return
         known = tuple(each for each in children if each)
         if all(each.is_over for each in known):
-            over = ChildrenOver(at=self.clock.now(), status=status_of_group(known))
+            over = ChildrenOver(at=self.clock.now(), status=status_of_group(job, known))
             await self._apply(job, over)
 
     async def _apply(self, job: ClusterJob, event: Any) -> ClusterJob | None:
@@ -383,16 +396,3 @@ class Gateway:
             return (await self.book.apply(job.id, event)).after
         except JobNotFound:
             return None
-
-
-def _child_of(group: ClusterJob, child: Child) -> ClusterJob:
-    return replace(
-        group,
-        id=child.id,
-        target=child.host,
-        queue=queue_of(child.host),
-        children=(),
-        group=group.id,
-        fingerprint="",
-        phase=ClusterPhase.PENDING,
-    )

@@ -106,7 +106,7 @@ async def _view(engine: Engine, job_id: str) -> view.JobView:
     if job.is_group:
         return cluster_job_view(engine, job, await gateway.family(job))
     live: view.JobView | None = None
-    if job.phase is ClusterPhase.CLAIMED:
+    if job.phase is ClusterPhase.CLAIMED and gateway.hears_of(job):
         try:
             live = (await gateway.ask(job, "console_get_job_status", {}))["job"]
         except (Unavailable, JobNotFound):
