@@ -113,6 +113,8 @@ class Place:
             return NOTHING, [(each.dest, each.help or "") for each in action._choices_actions]
         if action.choices is not None:
             return NOTHING, [(str(each), "") for each in action.choices]
+        if action.metavar == "JOB" and self.name == "dlq":
+            return NOTHING, dead_letters()
         if action.metavar == "JOB":
             return NOTHING, jobs(begun, finished=self.name in _FINISHED_TOO)
         if action.metavar == "SESSION":
@@ -121,6 +123,8 @@ class Place:
             return NOTHING, sessions(begun, named=named) + also
         if action.metavar == "SCHEDULE":
             return NOTHING, schedules()
+        if action.metavar in ("HOST", "TARGET"):
+            return NOTHING, workers(as_targets=action.metavar == "TARGET")
         return _BY_METAVAR.get(str(action.metavar), NOTHING), []
 
 
@@ -181,6 +185,28 @@ def schedules() -> "Found":
     asked = {"project": arguments.here(), "limit": _NEWEST}
     listed = _ask("console_list_schedules", asked).get("schedules", [])
     return [(each["name"], one_line(each["command"], _ABOUT)) for each in listed]
+
+
+def dead_letters() -> "Found":
+    """Return the dead letters of the cluster."""
+    from console_automation.core.text import one_line
+
+    options = {"cluster": "dead_letters", "limit": _NEWEST}
+    listed = _ask("console_list_jobs", {"options": options}).get("jobs", [])
+    return [
+        (job["id"], f"{job.get('reason')}: {one_line(job['command'], _ABOUT)}") for job in listed
+    ]
+
+
+def workers(*, as_targets: bool) -> "Found":
+    """Return the workers of the cluster by host; as targets their labels and what means several, too."""
+    listed = _ask("console_list_workers", {}).get("workers", [])
+    found: Found = [(each["host"], each["status"]) for each in listed]
+    if not as_targets:
+        return found
+    labels = {f"{n}:{value}" for each in listed for n, value in each["labels"].items()}
+    several = [("_any", "one that has room"), ("_all", "every worker")]
+    return [*several, *found, *((label, "each with this label") for label in sorted(labels))]
 
 
 def _called(identity: str, name: str | None, about: str, begun: str, before: "Found") -> "Found":

@@ -190,7 +190,7 @@ class WorkerService:
         refused = Refused(
             at=self._engine.jobs.clock.now(),
             epoch=job.epoch,
-            why=f"{self._me.host}: {why}",
+            why=why,
             limit=limit,
         )
         step = await self._insist(job.id, refused)
