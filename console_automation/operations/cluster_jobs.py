@@ -37,6 +37,7 @@ _PAGE_BYTES = (
     1 << 17
 )  #: that a worker is asked for: with all that JSON adds it has to fit a message
 _PAGE_CHUNKS = 2_000
+_BEGINS_SECONDS = 0.1  #: that a worker may need from taking a job to beginning it
 #: What makes sense on one machine only.
 _LOCAL_OPTIONS = ("sessionId", "dependsOn", "notify")
 _KEPT_HERE = {"target", "retry", "idempotency_key", "wait_ms"}
@@ -168,9 +169,12 @@ async def get_job_output(
         page: Any = await telling(
             engine.settings, call, wait / 1000, asking, lambda: f"no output of {job.id} yet"
         )
-    except (Unavailable, JobNotFound):
-        if job.outcome is None:
+    except (Unavailable, JobNotFound) as error:
+        if job.outcome is None and isinstance(error, Unavailable):
             raise
+        if job.outcome is None:  # its worker has taken it, and not begun yet
+            await asyncio.sleep(min(wait / 1000, _BEGINS_SECONDS))
+            return _page(job, (), options.since)
         return _page(job, _kept(job, options), options.since)
     # Its worker tells the end of the run before it is in the record; a client shall not see it twice.
     page |= {"jobId": job.id, "status": (await gateway.get(job.id)).status}
@@ -256,7 +260,13 @@ async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) 
     if job.is_group:
         raise _is_several(job, "send it to")
     arguments = {"input": request.input, "eof": request.eof}
-    said: Any = await gateway.ask(job, "console_send_job_input", arguments)
+    try:
+        said: Any = await gateway.ask(job, "console_send_job_input", arguments)
+    except JobNotFound:
+        host = job.holder and job.holder.host
+        raise Conflict(
+            f"Worker {host} has taken job {job.id} and not begun it yet; try again.", jobId=job.id
+        ) from None
     return {**said, "jobId": job.id}  # type: ignore[typeddict-item]
 
 

@@ -1,4 +1,4 @@
-"""What the doctor wants to know of the NATS servers: are they there, do they keep what they say they keep?"""
+"""What the doctor wants to know of the NATS servers: are they there, and do they keep what they say?"""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ async def _server(access: Access) -> tuple[bool, str]:
             error_cb=report,
         )
         version = client.connected_server_version
-        about = f"version {version} at {client.connected_url and client.connected_url.netloc}"
+        about = f"version {version.major}.{version.minor}.{version.patch}"
         if (version.major, version.minor) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             return False, f"{about}: the cluster needs {oldest} or later; upgrade the server"

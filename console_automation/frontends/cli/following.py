@@ -46,8 +46,9 @@ def started(given: "Namespace", client: "Client", streams: "Streams", job: "dict
 
 
 def handle(job: "Mapping[str, Any]") -> str:
-    """Return what a shell can be given to name a job, or a session: its name, or else its id."""
-    name: str = job.get("name", "")
+    """Return what a shell can be given to name a job, or a session: its name, or else its id. In the
+    cluster names are no good: a job of this machine comes first."""
+    name: str = "" if "target" in job else job.get("name", "")
     is_word = name.replace("-", "").replace("_", "").replace(".", "").isalnum()
     return name if is_word and not name.startswith("-") else str(job["id"])
 

@@ -83,10 +83,10 @@ def how(job: "Mapping[str, Any]") -> str:
 
 
 def spent(job: "Mapping[str, Any]") -> str:
-    """Return how long a job has run, or waits."""
+    """Return how long a job has run or waited."""
     if "durationMs" in job:
         return human_seconds(job["durationMs"] / 1000)
-    return _between(job.get("startedAt") or job["createdAt"], None)
+    return _between(job.get("startedAt") or job["createdAt"], job.get("completedAt"))
 
 
 def _between(began: str, ended: str | None) -> str:
@@ -183,7 +183,7 @@ def job(streams: "Streams", view: "Mapping[str, Any]") -> None:
             for each in view.get("lateResults", [])
         ),
         "tags": ", ".join(f"{name}={value}" for name, value in view["tags"].items()),
-        "output": _printed(view["output"]),
+        "output": None if "children" in view else _printed(view["output"]),
         "progress": progress(view["progress"]) if "progress" in view else None,
         "log": "\n".join(view.get("logs", [])),
         "usage": _usage(view.get("usage")),

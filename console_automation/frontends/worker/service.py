@@ -66,7 +66,7 @@ class WorkerService:
             environment=inherited(os.environ, settings.environment),
             cwd=os.path.expanduser("~"),
         )
-        self._presence = Presence(engine, cluster, me=me, labels=labels)
+        self._presence = Presence(engine, cluster, me=me, labels=labels, holds=self._holds)
         self._answers = Answers(engine, cluster, host=me.host, call=self._call)
         self._claiming = 0  #: claims under way: slots that are spoken for
         self._held: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -122,6 +122,10 @@ class WorkerService:
             return 0
         queue = dispatcher.queue
         return max(0, queue.total - queue.live - len(queue) - self._claiming)
+
+    def _holds(self) -> int:
+        """How many jobs of the cluster it has, or is about to have."""
+        return self._claiming + len(self._held)
 
     async def _take_forever(self, queue: str) -> None:
         while True:
