@@ -8,6 +8,8 @@ import pytest
 
 from tests.integration.clusters import Cluster, running_cluster
 from tests.integration.job_command import Shell
+from tests.integration.nats_server import free_port, running_nats_server
+from tests.integration.servers import configure
 from tests.waiting import until_now
 
 WORKERS = {"web-1": "group=web.dev", "web-2": "group=web.dev.us", "db-1": "group=db"}
@@ -149,16 +151,15 @@ def test_what_no_worker_can_begin_is_a_dead_letter_with_each_refusal(
     words = ("--target", "web-1", "-d", str(directory), "-n", "unbegun", "true")
     job_id = shell.run(*words)
     assert shell.job("wait", job_id).returncode == 1
-    assert [row[:3] for row in columns(shell.job("dlq").stdout)[1:]] == [
-        [job_id, "unbegun", "undelivered"]
-    ]
+    listed = columns(shell.job("dlq").stdout)
+    assert [row[:3] for row in listed if row[0] == job_id] == [[job_id, "unbegun", "undelivered"]]
     shown = shell.job("dlq", "show", job_id).stdout
-    assert "why        undelivered" in shown
+    assert re.search(r"^why +undelivered$", shown, re.MULTILINE)
     for number in (1, 2):
         assert f"given back {number}: web-1: " in shown and str(directory) in shown
     directory.mkdir()
     assert shell.job("dlq", "retry", "-w", job_id).returncode == 0
-    assert shell.job("dlq").stderr.startswith("no dead letters")
+    assert job_id not in shell.job("dlq").stdout
 
 
 def test_tab_knows_workers_as_targets_and_dead_letters(shell: Shell) -> None:
@@ -171,7 +172,7 @@ def test_tab_knows_workers_as_targets_and_dead_letters(shell: Shell) -> None:
     assert offered("workers", "cordon") == hosts
     job_id = shell.run("--target", "web-2", "--retry", "2", "exit 9")
     shell.job("wait", job_id)
-    assert offered("dlq", "show") == [job_id]
+    assert job_id in offered("dlq", "show")
 
 
 def test_a_job_goes_on_without_its_worker_and_the_next_one_tells_its_end(
@@ -198,6 +199,55 @@ def test_a_job_goes_on_without_its_worker_and_the_next_one_tells_its_end(
 def findings(shell: Shell) -> dict[str, tuple[bool, str]]:
     checks = shell.json("doctor")["checks"]
     return {each["name"]: (each["ok"], each["remark"]) for each in checks}
+
+
+@pytest.fixture
+def alone(home: Path, tmp_path: Path) -> Shell:
+    """A machine whose settings a test writes."""
+    return Shell(home, tmp_path)
+
+
+def test_the_doctor_says_nothing_of_a_cluster_where_there_is_none(alone: Shell) -> None:
+    configure(alone.home)
+    assert not {"cluster key", "nats", "nats disk"} & set(findings(alone))
+
+
+def test_the_doctor_says_what_is_wrong_with_the_key_and_the_address(alone: Shell) -> None:
+    url = f"nats://127.0.0.1:{free_port()}"
+    configure(alone.home, nats_url=url, cluster_key="short", nats_monitor_url="localhost")
+    found = findings(alone)
+    assert not any(found[name][0] for name in ("cluster key", "nats", "nats disk"))
+    assert "at least 16 characters" in found["cluster key"][1]
+    assert f"{url} cannot be reached" in found["nats"][1]
+    assert "'localhost' does not begin with http://" in found["nats disk"][1]
+    assert alone.job("doctor").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("jetstream", "nats", "disk"),
+    [
+        ({"sync_interval": "always"}, "with JetStream", "ok every write is forced to it"),
+        ({"sync_interval": "2m"}, "with JetStream", "BAD set sync_interval: always"),
+        (None, "no JetStream", "BAD tells of no JetStream"),
+    ],
+)
+def test_the_doctor_looks_whether_what_is_acknowledged_is_on_the_disk(
+    alone: Shell, jetstream: dict[str, str] | None, nats: str, disk: str
+) -> None:
+    directory = alone.directory / "nats"
+    with running_nats_server(directory, jetstream=jetstream, monitored=True) as server:
+        configure(
+            alone.home,
+            nats_url=server.url,
+            cluster_key="0123456789abcdef",
+            nats_monitor_url=server.monitor_url,
+        )
+        found = findings(alone)
+    good, remark = found["nats"]
+    assert good is (jetstream is not None) and nats in remark
+    mark, _, words = disk.partition(" ")
+    good, remark = found["nats disk"]
+    assert good is (mark == "ok") and words in remark
 
 
 def test_the_doctor_finds_the_cluster_in_order(shell: Shell) -> None:
