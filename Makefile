@@ -6,11 +6,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test unit integration bench lint fix docs conformance clean programs
+.PHONY: demo cluster-demo test unit integration bench lint fix docs conformance clean programs
 
 demo: $(STAMP)  ## Install, start and drive the product with a real MCP client
 	@$(BIN)/python demo/demo.py
 	@$(BIN)/python demo/sessions.py
+
+cluster-demo: $(STAMP)  ## A cluster of one machine: nats-server, a gateway, three workers, and crashes
+	@$(BIN)/python demo/cluster.py
 
 test: programs lint $(STAMP)  ## Lint, then every test, on all processors
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

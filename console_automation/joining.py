@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable
 
+from console_automation.adapters.nats.access import Access
 from console_automation.config import Settings
 from console_automation.core.seal import SHORTEST_KEY
 from console_automation.core.target import checked_host, parse_labels
@@ -55,28 +56,54 @@ def _key(settings: Settings) -> bytes:
 
 def _bus(settings: Settings) -> ClusterBus:
     try:
-        from console_automation.adapters.nats.access import Access
         from console_automation.adapters.nats.bus import NatsBus
     except ImportError:
-        raise BadRequest(
-            "setting nats_url: the cluster needs the library nats-py: pip install"
-            " 'console-automation[cluster]'.",
-            field="nats_url",
-        ) from None
+        raise _no_library() from None
     return NatsBus(
         _name(settings),
-        Access(
-            servers=tuple(settings.nats_url.split()),
-            user=settings.nats_user or None,
-            password=settings.nats_password or None,
-            nkey_seed_file=settings.nats_nkey_file or None,
-            tls_ca=settings.nats_ca_file or None,
-            tls_certificate=settings.nats_certificate_file or None,
-            tls_key=settings.nats_key_file or None,
-        ),
+        _access(settings),
         lease=settings.cluster_lease_ms / 1000,
         max_bytes=settings.cluster_max_bytes,
     )
+
+
+def _no_library() -> BadRequest:
+    return BadRequest(
+        "setting nats_url: the cluster needs the library nats-py: pip install"
+        " 'console-automation[cluster]'.",
+        field="nats_url",
+    )
+
+
+def _access(settings: Settings) -> Access:
+    return Access(
+        servers=tuple(settings.nats_url.split()),
+        user=settings.nats_user or None,
+        password=settings.nats_password or None,
+        nkey_seed_file=settings.nats_nkey_file or None,
+        tls_ca=settings.nats_ca_file or None,
+        tls_certificate=settings.nats_certificate_file or None,
+        tls_key=settings.nats_key_file or None,
+    )
+
+
+def examine_cluster(settings: Settings) -> list[tuple[str, bool, str]]:
+    """Return what the doctor says of the cluster: what was looked at, whether it is in order, what was
+    seen."""
+    try:
+        _key(settings)
+        found = [("cluster key", True, "set, and long enough")]
+    except BadRequest as error:
+        found = [("cluster key", False, error.message)]
+    try:
+        from console_automation.adapters.nats import examination
+    except ImportError:
+        return [*found, ("nats", False, _no_library().message)]
+    return [
+        *found,
+        ("nats", *examination.server(_access(settings))),
+        ("nats disk", *examination.disk(settings.nats_monitor_url)),
+    ]
 
 
 def _name(settings: Settings) -> str:

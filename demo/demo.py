@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,9 @@ async def walk(steps: Steps, guide: Tour) -> None:
         await step(guide)
 
 
+Around = Callable[[Path], AbstractContextManager[object]]
+
+
 def reason_for(error: BaseException) -> BaseException:
     """Return what went wrong inside the client's task groups."""
     while isinstance(error, BaseExceptionGroup):
@@ -303,13 +307,14 @@ def reason_for(error: BaseException) -> BaseException:
     return error
 
 
-def main(title: str, steps: Steps) -> int:
-    """Run a tour; returns the exit code."""
+def main(title: str, steps: Steps, around: Around = nullcontext) -> int:
+    """Run a tour, with whatever it needs around it; returns the exit code."""
     began = time.monotonic()
     home = Path(tempfile.mkdtemp(prefix="console-automation-demo-", dir="/tmp"))
     say(paint(title, CYAN))
     try:
-        asyncio.run(tour(home, steps))
+        with around(home):
+            asyncio.run(tour(home, steps))
     except Exception as error:
         cause = reason_for(error)
         what = str(cause) if isinstance(cause, Untrue) else f"{type(cause).__name__}: {cause}"

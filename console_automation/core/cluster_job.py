@@ -278,7 +278,8 @@ def _claimed(job: ClusterJob, event: Claimed) -> ClusterJob:
 def _refused(job: ClusterJob, event: Refused) -> ClusterJob:
     assert job.holder is not None
     refusals = (*job.refusals, Refusal(host=job.holder.host, why=event.why))
-    back = replace(job, holder=None, refusals=refusals, error=event.why)
+    error = f"{job.holder.host}: {event.why}"
+    back = replace(job, holder=None, refusals=refusals, error=error)
     if job.cancel:
         return replace(back, phase=CA, reason=Reason.CANCELLED, completed_at=event.at, error=None)
     if len(refusals) >= event.limit:

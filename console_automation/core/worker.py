@@ -18,12 +18,20 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """A sign of life, and how busy it is."""
+    """A sign of life, and how busy it is. `holds` counts the jobs of the cluster that it has, or is about
+    to have, until their ends are in the records."""
 
     instance: str
     slots: int
     running: int
     waiting: int
+    holds: int = 0
+    takes_jobs: bool = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it had nothing to do, and knew that nothing would come."""
+        return not (self.takes_jobs or self.running or self.waiting or self.holds)
 
 
 def beat_to_bytes(beat: Beat) -> bytes:

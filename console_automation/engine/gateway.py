@@ -184,6 +184,15 @@ class Gateway:
         """Return a job as it is. Raises JobNotFound, Unavailable."""
         return await self.book.get(job_id)
 
+    async def known(self) -> list[ClusterJob]:
+        """Return the jobs there are. Raises Unavailable when they have not all been heard of yet."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self._caught_up.wait()
+        except TimeoutError:
+            raise Unavailable("The cluster cannot be reached (setting nats_url).") from None
+        return list(self.jobs.values())
+
     async def family(self, job: ClusterJob) -> tuple[ClusterJob, ...]:
         """Return the children of a group as they are, those that are forgotten left out."""
         found = await asyncio.gather(

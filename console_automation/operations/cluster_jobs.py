@@ -30,9 +30,8 @@ from console_automation.operations.operation import Operation
 from console_automation.operations.submission import Call, telling
 
 _OVER = tuple(each for each in Status if each not in (Status.PENDING, Status.RUNNING))
-_PAGE_BYTES = (
-    1 << 17
-)  #: that a worker is asked for: with all that JSON adds it has to fit a message
+#: That a worker is asked for: with all that JSON adds it has to fit a message.
+_PAGE_BYTES = 1 << 17
 _PAGE_CHUNKS = 2_000
 
 
@@ -122,12 +121,7 @@ async def get_job_output(
     job = await gateway.get(request.job_id)
     options = request.options
     if job.is_group:
-        names = ", ".join(f"{child.id} ({child.host})" for child in job.children)
-        raise Conflict(
-            f"Job {job.id} runs on {counted(len(job.children), 'worker')}; read the output of each:"
-            f" {names}.",
-            jobId=job.id,
-        )
+        raise _is_several(job, "read the output of")
     if job.holder is None:
         if options.wait_ms and not job.is_over:
             await _begun(engine, job, options.wait_ms / 1000)
@@ -152,6 +146,13 @@ async def get_job_output(
     # Its worker tells the end of the run before it is in the record; a client shall not see it twice.
     page |= {"jobId": job.id, "status": (await gateway.get(job.id)).status}
     return page  # type: ignore[no-any-return]
+
+
+def _is_several(job: ClusterJob, what: str) -> Conflict:
+    """Return the error for what can only be done with one of a group's jobs."""
+    names = ", ".join(f"{child.id} ({child.host})" for child in job.children)
+    workers = counted(len(job.children), "worker")
+    return Conflict(f"Job {job.id} is for {workers}; {what} each: {names}.", jobId=job.id)
 
 
 async def _begun(engine: Engine, job: ClusterJob, wait: float) -> None:
@@ -223,8 +224,16 @@ async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) 
     """Write to the stdin of a job on its worker."""
     gateway = gateway_of(engine)
     job = await gateway.get(request.job_id)
+    if job.is_group:
+        raise _is_several(job, "send it to")
     arguments = {"input": request.input, "eof": request.eof}
-    said: Any = await gateway.ask(job, "console_send_job_input", arguments)
+    try:
+        said: Any = await gateway.ask(job, "console_send_job_input", arguments)
+    except JobNotFound:
+        host = job.holder and job.holder.host
+        raise Conflict(
+            f"Worker {host} has taken job {job.id} and not begun it yet; try again.", jobId=job.id
+        ) from None
     return {**said, "jobId": job.id}  # type: ignore[typeddict-item]
 
 
@@ -298,51 +307,3 @@ async def retry_job(engine: Engine, call: Call, request: ask.RetryJob) -> view.E
     )
     taken = await gateway.submit(again, parse_target(job.target))
     return await started(engine, call, taken, 0)
-
-
-async def list_cluster_jobs(
-    engine: Engine, call: Call, options: ask.ListOptions
-) -> view.ListResult:
-    """Return a page of the cluster's jobs, newest first; the children of a group stand under it."""
-    gateway = gateway_of(engine)
-    if options.ref is not None:
-        found = [job for job in gateway.jobs.values() if job.id.startswith(options.ref)]
-        exact = [job for job in found if job.id == options.ref]
-        found = exact or found
-    else:
-        found = [job for job in gateway.jobs.values() if _is_listed(job, options)]
-    if not call.principal.is_admin:
-        found = [job for job in found if call.principal.owns(job.owner)]
-    found.sort(key=lambda job: (job.created_at, job.id), reverse=True)
-    total = len(found)
-    if options.cursor is not None:
-        ids = [job.id for job in found]
-        found = found[ids.index(options.cursor) + 1 :] if options.cursor in ids else []
-    shown = found[: options.limit]
-    result: view.ListResult = {
-        "success": True,
-        "jobs": [_listed(engine, job) for job in shown],
-        "total": total,
-    }
-    if len(found) > len(shown):
-        result["nextCursor"] = shown[-1].id
-    return result
-
-
-def _is_listed(job: ClusterJob, options: ask.ListOptions) -> bool:
-    if options.cluster == "dead_letters":
-        return job.is_dead_letter and not job.is_group
-    asked = job.request.get("options", {})
-    if job.group is not None or not options.tags.items() <= asked.get("tags", {}).items():
-        return False
-    if options.name is not None and asked.get("name") != options.name:
-        return False
-    if options.status == "active":
-        return not job.is_over
-    return options.status is None or job.status == options.status
-
-
-def _listed(engine: Engine, job: ClusterJob) -> view.JobView:
-    known = gateway_of(engine).jobs
-    children = [known[child.id] for child in job.children if child.id in known]
-    return cluster_job_view(engine, job, children)

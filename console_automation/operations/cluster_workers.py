@@ -88,5 +88,4 @@ async def _emptied(cluster: Cluster, host: str, wait: float) -> None:
 
 
 def _is_empty(standing: Standing) -> bool:
-    beat = standing.beat
-    return beat is not None and beat.running + beat.waiting == 0
+    return standing.beat is not None and standing.beat.is_empty

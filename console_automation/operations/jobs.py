@@ -19,7 +19,7 @@ from console_automation.operations import requests as ask
 from console_automation.operations import texts
 from console_automation.operations import views as view
 from console_automation.operations.cluster_execution import execute_in_cluster
-from console_automation.operations.cluster_jobs import list_cluster_jobs
+from console_automation.operations.cluster_lists import list_cluster_jobs
 from console_automation.operations.cluster_views import is_cluster_job
 from console_automation.operations.session_commands import execute_in_session, in_scope
 from console_automation.operations.submission import (

@@ -62,6 +62,13 @@ class ChildView(TypedDict):
     error: NotRequired[str]
 
 
+class RefusalView(TypedDict):
+    """Why a worker gave a job back without having begun it."""
+
+    host: str
+    why: str
+
+
 class LateView(TypedDict):
     """What a worker said of a run that had been given up; another run took its place."""
 
@@ -110,6 +117,7 @@ class JobView(TypedDict):
     target: NotRequired[str]
     worker: NotRequired[str]
     children: NotRequired[list[ChildView]]
+    refusals: NotRequired[list[RefusalView]]
     lateResults: NotRequired[list[LateView]]
 
 

@@ -4,9 +4,10 @@ import json
 import socket
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.waiting import PATIENCE, until_now
 
@@ -14,13 +15,25 @@ from tests.waiting import PATIENCE, until_now
 PROGRAM = Path(sysconfig.get_path("scripts")) / "nats-server"
 
 
+SYNCED = {"sync_interval": "always"}
+
+
 class NatsServer:
-    """A server of one, that writes to the disk before it answers."""
+    """A server of one, that writes to the disk before it answers; unless it is set otherwise, or has no
+    JetStream at all. `monitored`: it tells of itself over HTTP."""
 
     host = "127.0.0.1"
 
-    def __init__(self, place: Path) -> None:
+    def __init__(
+        self,
+        place: Path,
+        *,
+        jetstream: Mapping[str, str] | None = SYNCED,
+        monitored: bool = False,
+    ) -> None:
         place.mkdir()
+        self._jetstream = jetstream
+        self._monitor = free_port() if monitored else 0
         self.place = place
         self.port = 0
         self.log = place / "log"
@@ -30,6 +43,11 @@ class NatsServer:
     def url(self) -> str:
         """Where clients connect to."""
         return f"nats://{self.host}:{self.port}"
+
+    @property
+    def monitor_url(self) -> str:
+        """Where it tells of itself."""
+        return f"http://{self.host}:{self._monitor}"
 
     def start(self) -> None:
         """Return once clients can connect; a port that was once ours is kept."""
@@ -50,8 +68,12 @@ class NatsServer:
 
     def _launched(self, port: int) -> subprocess.Popen[bytes]:
         config = self.place / "config"
-        store = {"store_dir": str(self.place / "store"), "sync_interval": "always"}
-        config.write_text(json.dumps({"host": self.host, "port": port, "jetstream": store}))
+        content: dict[str, Any] = {"host": self.host, "port": port}
+        if self._jetstream is not None:
+            content["jetstream"] = {"store_dir": str(self.place / "store"), **self._jetstream}
+        if self._monitor:
+            content["http"] = f"{self.host}:{self._monitor}"
+        config.write_text(json.dumps(content))
         with self.log.open("wb") as log:
             call = [PROGRAM, "-c", config]
             server = subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -63,9 +85,9 @@ class NatsServer:
 
 
 @contextmanager
-def running_nats_server(place: Path) -> Iterator[NatsServer]:
+def running_nats_server(place: Path, **settings: Any) -> Iterator[NatsServer]:
     """Run a server in a directory that is made for it."""
-    server = NatsServer(place)
+    server = NatsServer(place, **settings)
     try:
         server.start()
         yield server

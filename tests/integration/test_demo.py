@@ -79,6 +79,23 @@ def test_the_sessions_demo_shows_every_step_to_be_true() -> None:
     assert not state_directory(done.stdout).exists()
 
 
+def test_the_demo_of_the_cluster_shows_every_step_to_be_true() -> None:
+    """Promises 28 to 31 at a glance: four kinds of target, a worker and the NATS server killed."""
+    done = tour("cluster.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for proof in (
+        "ok _all: it ran on all three",
+        "ok group:web.dev: on web.dev.us and web.dev.eu",
+        "ok the next worker there tells its end: exit code 42",
+        "ok every end was told, with its code",
+        "ok each of 16 jobs ran exactly once for each of its workers",
+        "ok nothing was given up",
+        "ok no process is left: no daemon, launcher, shim or job",
+        "All of it is true.",
+    ):
+        assert proof in done.stdout
+
+
 def test_a_step_that_is_not_true_ends_the_demo_with_a_plain_sentence_and_leaves_nothing() -> None:
     unique = str(time.time_ns())
     done = tour("-c", LIE.replace("SOME", unique))

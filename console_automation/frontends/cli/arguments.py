@@ -7,7 +7,7 @@ from argparse import SUPPRESS, ArgumentTypeError
 
 from console_automation.frontends.cli.outcome import NOT_FOUND, USAGE, Failure
 from console_automation.frontends.cli.streams import columns
-from console_automation.frontends.client import Client
+from console_automation.frontends.client import Client, Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _WIDEST_HELP = 100
 _CANDIDATES = 10  #: shown of those that a prefix may mean
 _MOST_SESSIONS = 1000
 _SESSION = "session-"
+_CLUSTER = "cluster-job-"
 
 REFERENCE = "id, beginning of an id, or name"
 HIDDEN = SUPPRESS  #: as the help of an option that is not for people
@@ -107,6 +108,8 @@ def job_of(client: Client, reference: str) -> "dict[str, Any]":
     """Return the job that a person means. Raises Failure when there is none, or more than one."""
     options = {"ref": reference, "project": here(), "limit": _CANDIDATES}
     found = client.call("console_list_jobs", {"options": options})
+    if not found["jobs"] and not reference.startswith(_CLUSTER):
+        found = _in_cluster(client, options)
     jobs: list[dict[str, Any]] = found["jobs"]
     if not jobs:
         raise Failure(
@@ -115,6 +118,16 @@ def job_of(client: Client, reference: str) -> "dict[str, Any]":
     if len(jobs) > 1:
         raise ambiguous(reference, jobs, more=found["total"] - len(jobs))
     return jobs[0]
+
+
+def _in_cluster(client: Client, options: "dict[str, Any]") -> "dict[str, Any]":
+    """Return the jobs of the cluster that are meant; none where this machine is in no cluster."""
+    try:
+        return client.call("console_list_jobs", {"options": {**options, "cluster": "jobs"}})
+    except Refused as error:
+        if error.code != "UNAVAILABLE":
+            raise
+        return {"jobs": [], "total": 0}
 
 
 def session_of(client: Client, reference: str) -> "dict[str, Any]":

@@ -113,6 +113,8 @@ class Place:
             return NOTHING, [(each.dest, each.help or "") for each in action._choices_actions]
         if action.choices is not None:
             return NOTHING, [(str(each), "") for each in action.choices]
+        if action.metavar == "JOB" and self.name == "dlq":
+            return NOTHING, dead_letters()
         if action.metavar == "JOB":
             return NOTHING, jobs(begun, finished=self.name in _FINISHED_TOO)
         if action.metavar == "SESSION":
@@ -121,6 +123,8 @@ class Place:
             return NOTHING, sessions(begun, named=named) + also
         if (found := _NAMED.get(str(action.metavar))) is not None:
             return NOTHING, found(begun)
+        if action.metavar in ("HOST", "TARGET"):
+            return NOTHING, workers(as_targets=action.metavar == "TARGET")
         return _BY_METAVAR.get(str(action.metavar), NOTHING), []
 
 
@@ -209,6 +213,28 @@ def workflow_runs(begun: str) -> "Found":
 
 def _workflows() -> "dict[str, Any]":
     return _ask("console_list_workflows", {"project": arguments.here(), "limit": _NEWEST})
+
+
+def dead_letters() -> "Found":
+    """Return the dead letters of the cluster."""
+    from console_automation.core.text import one_line
+
+    options = {"cluster": "dead_letters", "limit": _NEWEST}
+    listed = _ask("console_list_jobs", {"options": options}).get("jobs", [])
+    return [
+        (job["id"], f"{job.get('reason')}: {one_line(job['command'], _ABOUT)}") for job in listed
+    ]
+
+
+def workers(*, as_targets: bool) -> "Found":
+    """Return the workers of the cluster by host; as targets their labels and what means several, too."""
+    listed = _ask("console_list_workers", {}).get("workers", [])
+    found: Found = [(each["host"], each["status"]) for each in listed]
+    if not as_targets:
+        return found
+    labels = {f"{n}:{value}" for each in listed for n, value in each["labels"].items()}
+    several = [("_any", "one that has room"), ("_all", "every worker")]
+    return [*several, *found, *((label, "each with this label") for label in sorted(labels))]
 
 
 #: What lists the candidates, by metavar.

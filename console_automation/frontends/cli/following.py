@@ -46,8 +46,9 @@ def started(given: "Namespace", client: "Client", streams: "Streams", job: "dict
 
 
 def handle(job: "Mapping[str, Any]") -> str:
-    """Return what a shell can be given to name a job, or a session: its name, or else its id."""
-    name: str = job.get("name", "")
+    """Return what a shell can be given to name a job, or a session: its name, or else its id. In the
+    cluster names are no good: a job of this machine comes first."""
+    name: str = "" if "target" in job else job.get("name", "")
     is_word = name.replace("-", "").replace("_", "").replace(".", "").isalnum()
     return name if is_word and not name.startswith("-") else str(job["id"])
 
@@ -121,9 +122,14 @@ def _ways(one: str, all: str) -> str:
 def follow(client: "Client", streams: "Streams", job: "dict[str, Any]") -> int:
     """Show a job's output until it is over; returns the exit code that stands for its end."""
     try:
-        display = Display(streams)
-        for page in pages(client, job["id"], {}, follow=True):
-            display.show(page)
+        if "children" in job:
+            from console_automation.frontends.cli import groups
+
+            groups.show(client, streams, job, lambda _: {}, follow=True)
+        else:
+            display = Display(streams)
+            for page in pages(client, job["id"], {}, follow=True):
+                display.show(page)
     except KeyboardInterrupt:
         detached(streams, [job["id"]])
         raise
@@ -134,10 +140,15 @@ def follow(client: "Client", streams: "Streams", job: "dict[str, Any]") -> int:
 
 
 def pages(
-    client: "Client", subject_id: str, options: "Mapping[str, Any]", *, follow: bool
+    client: "Client",
+    subject_id: str,
+    options: "Mapping[str, Any]",
+    *,
+    follow: bool,
+    wait_ms: int = _LONG_MS,
 ) -> "Iterator[dict[str, Any]]":
     """Yield the output of a job or a session page by page: what there is, then, if followed, what comes
-    until its end."""
+    until its end. While nothing comes there is an empty page every `wait_ms`."""
     asked = {"maxBytes": _PAGE_BYTES, **options}
     read = page
     if "tail" in options:
@@ -147,7 +158,7 @@ def pages(
         yield found
         if not found["hasMore"] and (is_over(found) or not follow):
             return
-        wait = 0 if found["hasMore"] else _LONG_MS
+        wait = 0 if found["hasMore"] else wait_ms
         asked = {**asked, "since": found["nextSince"], "waitMs": wait}
         asked.pop("tail", None)
         asked.pop("latest", None)

@@ -51,6 +51,7 @@ _SPOKEN = {
 _SPOKEN_TOOLS = {
     "console_cleanup_sessions": "`job session stop`",
     "console_create_session": "`job session new`",
+    "console_drain_worker": "`job workers drain`",
     "console_execute_command": "`job session exec`",
     "console_get_job_output": "`job logs`",
     "console_get_job_status": "`job status`",
@@ -63,6 +64,7 @@ _SPOKEN_TOOLS = {
     "console_list_jobs": "`job list`",
     "console_list_schedules": "`job schedule list`",
     "console_list_sessions": "`job session ls`",
+    "console_list_workers": "`job workers`",
     "console_list_workflows": "`job workflow list`",
     "console_remove_workflow": "`job workflow remove`",
     "console_send_input": "`job session send`",
@@ -91,9 +93,13 @@ class Failure(Exception):
 
 
 def of_job(job: "Mapping[str, Any]") -> int:
-    """Return the exit code that stands for a job that is over: its own, if it has one."""
+    """Return the exit code that stands for a job that is over: its own, if it has one; of one on several
+    workers that of the first on which it has not completed."""
     if job["status"] == "completed":
         return DONE
+    if "children" in job:
+        over = [child for child in job["children"] if child["status"] != "completed"]
+        return next(filter(None, map(of_job, over)), REFUSED)
     if job["exitCode"]:
         return int(job["exitCode"])
     if "signal" in job:

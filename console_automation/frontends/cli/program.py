@@ -172,6 +172,8 @@ its exact exit code until it is cleaned up; the daemon starts by itself.
         "send": "write to a job's stdin",
         "session": "open terminals that last, and drive them: new, ls, exec, send, ...",
         "schedule": "run a command at times or at intervals: create, list, show, update, ...",
+        "workers": "list the cluster's workers; drain, cordon or forget one",
+        "dlq": "list what the cluster has given up; show why, run it again",
         "exec": "run a typed job by its name, and print its result",
         "definitions": "list the typed jobs there are",
         "define": "register typed jobs: from Python, TOML or JSON",

@@ -3,6 +3,7 @@
 On a terminal rich draws; anywhere else the same columns come as plain text, whole and without colour.
 """
 
+import re
 import time
 from datetime import datetime
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from console_automation.frontends.cli.streams import Streams
 
+_KIND = re.compile(r"^(cluster-)?[a-z]+-")  #: at the beginning of an id
 _SHORT_ID = 12  #: characters: the millisecond, and two at random
 _LONGEST_COMMAND = 200
 _WIDEST_COLUMN = 30  #: characters, but for the last
@@ -35,14 +37,14 @@ def of_jobs(
 ) -> tuple[list[str], list[list[str]]]:
     """Return head and rows of a table of jobs."""
     head = ["ID", "NAME", "STATUS", "TIME", *(["PROJECT"] if projects else []), "COMMAND"]
-    ids = _short([job["id"] for job in listed]) if short else None
+    ids = shortened([job["id"] for job in listed]) if short else None
     rows = [_cells(job, ids[job["id"]] if ids else job["id"], projects) for job in listed]
     return head, rows
 
 
 def sessions(streams: "Streams", listed: "Sequence[Mapping[str, Any]]") -> None:
     """Print sessions as a table."""
-    ids = _short([each["sessionId"] for each in listed]) if streams.is_terminal else {}
+    ids = shortened([each["sessionId"] for each in listed]) if streams.is_terminal else {}
     rows = [
         [
             ids.get(each["sessionId"], each["sessionId"]),
@@ -81,10 +83,10 @@ def how(job: "Mapping[str, Any]") -> str:
 
 
 def spent(job: "Mapping[str, Any]") -> str:
-    """Return how long a job has run, or waits."""
+    """Return how long a job has run or waited."""
     if "durationMs" in job:
         return human_seconds(job["durationMs"] / 1000)
-    return _between(job.get("startedAt") or job["createdAt"], None)
+    return _between(job.get("startedAt") or job["createdAt"], job.get("completedAt"))
 
 
 def _between(began: str, ended: str | None) -> str:
@@ -94,10 +96,10 @@ def _between(began: str, ended: str | None) -> str:
     return human_seconds(float(round(max(0.0, seconds))))
 
 
-def _short(ids: "Sequence[str]") -> dict[str, str]:
+def shortened(ids: "Sequence[str]") -> dict[str, str]:
     """Return the ids without their kind, as short as tells them apart, and no shorter than need be
     to tell them from those of any other millisecond."""
-    bare = sorted((each.partition("-")[2], each) for each in ids)
+    bare = sorted((_KIND.sub("", each), each) for each in ids)
     texts = [text for text, _ in bare]
     short = {}
     for before, (text, each), after in zip(["", *texts], bare, [*texts[1:], ""], strict=False):
@@ -174,8 +176,14 @@ def job(streams: "Streams", view: "Mapping[str, Any]") -> None:
         "pid": view.get("pid") if view["status"] == "running" else None,
         "after": ", ".join(view.get("dependsOn", [])),
         "retry of": view.get("retryOf"),
+        "target": view.get("target"),
+        "worker": view.get("worker"),
+        "late": "; ".join(
+            f"{each['host']} has said {each['status']} of an attempt that was given up"
+            for each in view.get("lateResults", [])
+        ),
         "tags": ", ".join(f"{name}={value}" for name, value in view["tags"].items()),
-        "output": _printed(view["output"]),
+        "output": None if "children" in view else _printed(view["output"]),
         "progress": progress(view["progress"]) if "progress" in view else None,
         "log": "\n".join(view.get("logs", [])),
         "usage": _usage(view.get("usage")),

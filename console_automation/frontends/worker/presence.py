@@ -22,12 +22,19 @@ class Presence:
     """Enters the name once and gives signs of life from then on."""
 
     def __init__(
-        self, engine: Engine, cluster: Cluster, *, me: Holder, labels: Mapping[str, str]
+        self,
+        engine: Engine,
+        cluster: Cluster,
+        *,
+        me: Holder,
+        labels: Mapping[str, str],
+        holds: Callable[[], int],
     ) -> None:
         self._queue = engine.jobs.dispatcher.queue
         self._cluster = cluster
         self._me = me
         self._labels = dict(labels)
+        self._holds = holds
         self._lease = engine.settings.cluster_lease_ms / 1000
         self._is_enrolled = False
 
@@ -81,6 +88,8 @@ class Presence:
             slots=queue.total,
             running=queue.live,
             waiting=len(queue),
+            holds=self._holds(),
+            takes_jobs=self.takes_jobs,
         )
         sealed = sealed_beat(self._cluster.key, self._me.host, beat_to_bytes(beat))
         await self._cluster.bus.beats.put(host_key(self._me.host), sealed)

@@ -74,7 +74,7 @@ class WorkerService:
             environment=inherited(os.environ, settings.environment),
             cwd=os.path.expanduser("~"),
         )
-        self._presence = Presence(engine, cluster, me=me, labels=labels)
+        self._presence = Presence(engine, cluster, me=me, labels=labels, holds=self._holds)
         self._answers = Answers(engine, cluster, host=me.host, call=self._call)
         self._claiming = 0  #: claims under way: slots that are spoken for
         self._held: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -130,6 +130,10 @@ class WorkerService:
             return 0
         queue = dispatcher.queue
         return max(0, queue.total - queue.live - len(queue) - self._claiming)
+
+    def _holds(self) -> int:
+        """How many jobs of the cluster it has, or is about to have."""
+        return self._claiming + len(self._held)
 
     async def _take_forever(self, queue: str) -> None:
         while True:
@@ -201,7 +205,7 @@ class WorkerService:
         refused = Refused(
             at=self._engine.jobs.clock.now(),
             epoch=job.epoch,
-            why=f"{self._me.host}: {why}",
+            why=why,
             limit=limit,
         )
         step = await self._insist(job.id, refused)

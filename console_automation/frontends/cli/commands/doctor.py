@@ -65,6 +65,7 @@ def _examine(home: str) -> list[tuple[str, bool, str]]:
         ("daemon", *_daemon_of(home)),
         ("job", *_program()),
         ("logout", *_logout()),
+        *_cluster_of(home),
     ]
 
 
@@ -82,6 +83,18 @@ def _settings_of(home: str) -> tuple[bool, str]:
     except BadRequest as error:
         return False, error.message
     return True, f"as in {home}/config.toml and the environment"
+
+
+def _cluster_of(home: str) -> list[tuple[str, bool, str]]:
+    try:
+        settings = config.load(Path(home))
+    except BadRequest:
+        return []  # it is said of the settings
+    if not settings.nats_url:
+        return []
+    from console_automation.joining import examine_cluster
+
+    return examine_cluster(settings)
 
 
 def _space_of(home: str) -> tuple[bool, str]:

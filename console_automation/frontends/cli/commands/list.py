@@ -4,10 +4,11 @@ Examples:
   job list                    this project's
   job list --all --active     everything that runs or waits, wherever it was started
   job list --status failed
+  job list --cluster          those with a target, wherever they run
   job list --json | jq -r '.jobs[].id'
 """
 
-from console_automation.frontends.cli import arguments, outcome, tables
+from console_automation.frontends.cli import arguments, cluster_tables, outcome, tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def configure(parser: "ArgumentParser") -> None:
     """Say what `job list` takes."""
     add = parser.add_argument
     add("-a", "--all", action="store_true", help="of every project")
+    add("--cluster", action="store_true", help="those of the cluster, of every project")
     status = parser.add_mutually_exclusive_group()
     status.add_argument("--status", choices=STATUSES, help="only those with this status")
     status.add_argument(
@@ -51,7 +53,8 @@ def configure(parser: "ArgumentParser") -> None:
 def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     """Print the jobs."""
     wanted: dict[str, Any] = {
-        "project": None if given.all else arguments.here(),
+        "cluster": "jobs" if given.cluster else None,
+        "project": None if given.all or given.cluster else arguments.here(),
         "status": given.status,
         "sessionId": given.session,
         "name": given.name,
@@ -64,8 +67,12 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     if streams.json:
         streams.result(listed)
         return outcome.DONE
-    if listed["jobs"]:
+    if listed["jobs"] and given.cluster:
+        cluster_tables.jobs(streams, listed["jobs"])
+    elif listed["jobs"]:
         tables.jobs(streams, listed["jobs"], projects=given.all)
+    elif given.cluster:
+        streams.remark("no jobs in the cluster; start one with `job run --target`")
     elif not given.all:
         streams.remark("no jobs in this project; `job list --all` shows those of all projects")
     else:

@@ -1,5 +1,6 @@
 """Show what a job has printed, stdout and stderr in the order in which it came. Control sequences are
 taken out, so that nothing a job prints can act on your terminal; --raw shows the bytes as they are.
+Of a job on several workers each line has the worker's name before it.
 
 Examples:
   job logs build                          all of it
@@ -8,11 +9,12 @@ Examples:
   job logs --since 10m --timestamps build
 """
 
-from console_automation.frontends.cli import arguments, following, moments, outcome
+from console_automation.frontends.cli import arguments, following, groups, moments, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Mapping
     from typing import Any
 
     from console_automation.frontends.cli.streams import Streams
@@ -42,6 +44,35 @@ def configure(parser: "ArgumentParser") -> None:
 def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     """Print it."""
     job = arguments.job_of(client, given.job)
+    try:
+        return _show(given, client, streams, job)
+    except KeyboardInterrupt:
+        if given.follow:
+            following.detached(streams, [job["id"]])
+        raise
+
+
+def _show(
+    given: "Namespace", client: "Client", streams: "Streams", job: "Mapping[str, Any]"
+) -> int:
+    if "children" in job and not given.raw:
+        return groups.show(
+            client,
+            streams,
+            job,
+            lambda job_id: _options(given, client, job_id),
+            follow=given.follow,
+            timestamps=given.timestamps,
+        )
+    display = following.Display(streams, raw=given.raw, timestamps=given.timestamps)
+    options = _options(given, client, job["id"])
+    for page in following.pages(client, job["id"], options, follow=given.follow):
+        display.show(page)
+    return outcome.DONE
+
+
+def _options(given: "Namespace", client: "Client", job_id: str) -> "dict[str, Any]":
+    """Return which part of a job's output is wanted."""
     wanted: dict[str, Any] = {
         "tail": given.tail,
         "stream": given.stream,
@@ -51,14 +82,5 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
         "raw": given.raw or None,
     }
     if given.since is not None:
-        wanted["since"] = moments.sequence_before(client, job["id"], given.since)
-    options = arguments.present(wanted)
-    display = following.Display(streams, raw=given.raw, timestamps=given.timestamps)
-    try:
-        for page in following.pages(client, job["id"], options, follow=given.follow):
-            display.show(page)
-    except KeyboardInterrupt:
-        if given.follow:
-            following.detached(streams, [job["id"]])
-        raise
-    return outcome.DONE
+        wanted["since"] = moments.sequence_before(client, job_id, given.since)
+    return arguments.present(wanted)

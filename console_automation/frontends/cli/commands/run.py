@@ -11,6 +11,8 @@ Examples:
   job run --after build 'make install'         once the job named build has completed
   job run -k nightly-2026-11-26 ./backup.sh    the same key again returns the same job
   dump | job run --input - psql                feed it up to 1 MiB, then the end of its stdin
+  job run --target _any -- make release        in the cluster, on the worker that has room
+  job run --target group:web.dev -w 'df -h'    on every worker with that label
 """
 
 import os
@@ -50,6 +52,12 @@ def configure(parser: "ArgumentParser") -> None:
         metavar="NAME=VALUE",
         default=[],
         help="set a variable; may be repeated",
+    )
+    add(
+        "--target",
+        metavar="TARGET",
+        help="run it in the cluster: _any worker, _all, a host, or group:web.dev for a label. It runs in"
+        " the worker's home unless --dir says otherwise, with the worker's environment and --env",
     )
     add("--after", action="append", metavar="JOB", default=[], help="start when JOB has completed")
     add("--retry", type=int, metavar="N", help="try up to N times if it fails, with growing pauses")
@@ -109,6 +117,7 @@ def request_of(given: "Namespace", client: "Client") -> "dict[str, Any]":
     """Return the arguments of the tool that starts the job."""
     wanted = {
         "name": given.name,
+        "target": given.target,
         "timeout": given.timeout or 0,
         "workingDirectory": given.dir and os.path.abspath(given.dir),
         "priority": given.priority,

@@ -96,7 +96,7 @@ def _take_new(parser: "ArgumentParser") -> None:
     )
     add("-A", "--attach", action="store_true", help="attach this terminal to it at once")
     take_detach_key(parser)
-    add("--ssh", metavar="HOST", help="open it on another machine, as ssh knows it")
+    add("--ssh", metavar="MACHINE", help="open it on another machine, as ssh knows it")
     add("--user", help="there")
     add("--port", type=int, metavar="N", help="there")
     add("--identity", metavar="FILE", help="the key to offer")

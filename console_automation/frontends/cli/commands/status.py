@@ -8,7 +8,7 @@ Examples:
   job status                  the whole system
 """
 
-from console_automation.frontends.cli import arguments, outcome, tables
+from console_automation.frontends.cli import arguments, cluster_tables, outcome, tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
             tables.system(streams, client.ask({"ask": "status"}), view["metrics"])
         return outcome.DONE
     job = arguments.job_of(client, given.job)
-    if "definition" in job:  # it may tell of itself
+    if "definition" in job or "target" in job:  # it may tell of itself, or its worker of it
         job = client.call("console_get_job_status", {"jobId": job["id"]})["job"]
     if streams.json:
         streams.result({"success": True, "job": job})
     else:
         tables.job(streams, job)
+        if "children" in job:
+            cluster_tables.children(streams, job["children"])
     return outcome.DONE

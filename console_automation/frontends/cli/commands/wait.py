@@ -1,7 +1,8 @@
 """Wait until jobs are over, and exit with the job's own exit code.
 
 Of several jobs: 0 when all have completed, else the code of the first that has not, in the order
-given. Exit code 124: the time was up. Ctrl-C stops waiting; the jobs go on.
+given; so it is with the workers of one job that is for several. Exit code 124: the time was up. Ctrl-C
+stops waiting; the jobs go on.
 
 Examples:
   job wait build

@@ -1,0 +1,84 @@
+"""Lists of the cluster's jobs, and the jobs that a reference may mean."""
+
+from collections.abc import Mapping, Sequence
+
+from console_automation.core.cluster_job import ClusterJob, status_of_group
+from console_automation.engine.engine import Engine
+from console_automation.operations import requests as ask
+from console_automation.operations import views as view
+from console_automation.operations.cluster_views import PREFIX, cluster_job_view, gateway_of
+from console_automation.operations.submission import Call
+
+
+async def list_cluster_jobs(
+    engine: Engine, call: Call, options: ask.ListOptions
+) -> view.ListResult:
+    """Return a page of the cluster's jobs, newest first; the children of a group stand under it."""
+    principal = call.principal
+    jobs = {
+        job.id: job
+        for job in await gateway_of(engine).known()
+        if principal.is_admin or principal.owns(job.owner)
+    }
+    everything = sorted(jobs.values(), key=lambda job: (job.created_at, job.id), reverse=True)
+    if options.ref is not None:
+        found = _meant(everything, options.ref)
+    elif options.cluster == "dead_letters":
+        found = _dead_letters(everything)
+    else:
+        found = [job for job in everything if _is_listed(job, options, jobs)]
+    total = len(found)
+    if options.cursor is not None:
+        ids = [job.id for job in found]
+        found = found[ids.index(options.cursor) + 1 :] if options.cursor in ids else []
+    shown = found[: options.limit]
+    views = [cluster_job_view(engine, job, _children(job, jobs)) for job in shown]
+    result: view.ListResult = {"success": True, "jobs": views, "total": total}
+    if len(found) > len(shown):
+        result["nextCursor"] = shown[-1].id
+    return result
+
+
+def _meant(jobs: Sequence[ClusterJob], reference: str) -> list[ClusterJob]:
+    """Return the jobs, newest first, that a reference may mean.
+
+    A whole id means its job. Else a name means those that are not over, or the newest. Else it is the
+    beginning of ids, with or without their kind; the children of a group that is meant are not meant.
+    """
+    begun = reference if reference.startswith(PREFIX) else PREFIX + reference
+    if exact := [job for job in jobs if job.id == begun]:
+        return exact
+    if named := [job for job in jobs if job.group is None and _name_of(job) == reference]:
+        return [job for job in named if not job.is_over] or named[:1]
+    found = [job for job in jobs if job.id.startswith(begun)]
+    ids = {job.id for job in found}
+    return [job for job in found if job.group not in ids]
+
+
+def _dead_letters(jobs: Sequence[ClusterJob]) -> list[ClusterJob]:
+    """Return what was given up and not run again since; of a group each child by itself."""
+    run_again = {job.retry_of for job in jobs}
+    return [
+        job for job in jobs if job.is_dead_letter and not run_again & {job.id, job.group or job.id}
+    ]
+
+
+def _children(job: ClusterJob, jobs: Mapping[str, ClusterJob]) -> tuple[ClusterJob, ...]:
+    return tuple(jobs[child.id] for child in job.children if child.id in jobs)
+
+
+def _is_listed(job: ClusterJob, options: ask.ListOptions, jobs: Mapping[str, ClusterJob]) -> bool:
+    tags = job.request.get("options", {}).get("tags", {})
+    if job.group is not None or not options.tags.items() <= tags.items():
+        return False
+    if options.name is not None and _name_of(job) != options.name:
+        return False
+    if options.status == "active":
+        return not job.is_over
+    status = status_of_group(job, _children(job, jobs)) if job.is_group else job.status
+    return options.status in (None, status)
+
+
+def _name_of(job: ClusterJob) -> str | None:
+    name: str | None = job.request.get("options", {}).get("name")
+    return name
