@@ -37,6 +37,7 @@ from console_automation.adapters.webhook_courier import WebhookCourier
 from console_automation.config import Settings
 from console_automation.core.notify import Channel
 from console_automation.engine.admission import Admission
+from console_automation.engine.carrying import Carrying
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
@@ -110,15 +111,12 @@ def build_engine(
         admission=Admission(settings, SystemLoad()),
         new_id=new_job_id,
     )
-    definitions = _definitions(directory, settings, store, clock)
-    consoles = ConsoleManager(
-        settings=settings,
-        store=store.sessions,
-        host=host,
-        output=log,
-        clock=clock,
-        new_id=new_session_id,
+    cluster = cluster_of(settings, clock, new_ulid=lambda: str(ULID()).lower(), bus=bus)
+    carrying = Carrying(
+        str(directory.home), is_gateway=cluster is not None and cluster.gateway is not None
     )
+    definitions = _definitions(directory, settings, store, clock, carrying)
+    consoles = _consoles(settings, store, host, log, clock)
     manager.owners.add("session", consoles)
     screens = Screens(log, new_screen)
     return Engine(
@@ -144,7 +142,21 @@ def build_engine(
             new_id=new_schedule_id,
         ),
         notifications=Notifications(manager, couriers(settings)),
-        cluster=cluster_of(settings, clock, new_ulid=lambda: str(ULID()).lower(), bus=bus),
+        carrying=carrying,
+        cluster=cluster,
+    )
+
+
+def _consoles(
+    settings: Settings, store: Store, host: RunHost, log: SegmentLog, clock: SystemClock
+) -> ConsoleManager:
+    return ConsoleManager(
+        settings=settings,
+        store=store.sessions,
+        host=host,
+        output=log,
+        clock=clock,
+        new_id=new_session_id,
     )
 
 
@@ -167,7 +179,11 @@ def couriers(settings: Settings) -> dict[Channel, Courier]:
 
 
 def _definitions(
-    directory: StateDirectory, settings: Settings, store: Store, clock: SystemClock
+    directory: StateDirectory,
+    settings: Settings,
+    store: Store,
+    clock: SystemClock,
+    carrying: Carrying,
 ) -> Definitions:
     return Definitions(
         settings=settings,
@@ -176,6 +192,7 @@ def _definitions(
         read_project=ProjectFiles(),
         principals=Tokens(directory.home),
         guards=ProcessGuards(),
+        carrying=carrying,
     )
 
 

@@ -6,6 +6,7 @@ are milliseconds, as everywhere a client sees them.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -42,6 +43,7 @@ def _knob(
     high: float | None = None,
     short: str | None = None,
     words: tuple[str, ...] = (),
+    rules: bool = False,
     secret: bool = False,
 ) -> Any:
     metadata = {
@@ -50,6 +52,7 @@ def _knob(
         "high": high,
         "short": short,
         "words": words,
+        "rules": rules,
         "secret": secret,
     }
     return field(default=default, metadata=metadata, repr=not secret)
@@ -136,6 +139,19 @@ class Settings:
         "Executions that a schedule remembers, and versions.",
         low=1,
         high=10_000,
+    )
+    create_definitions: str = _knob(
+        "scope:definitions:create",
+        "Which principals may define jobs, and so run anything as the user: `role:a`, `scope:b`,"
+        " `role:a+scope:b` for who has both; alternatives separated by spaces; `*` is every one, nothing"
+        " is none.",
+        rules=True,
+    )
+    create_workflows: str = _knob(
+        "*", "Which principals may register workflows, said in the same way.", rules=True
+    )
+    create_schedules: str = _knob(
+        "*", "Which principals may make schedules, said in the same way.", rules=True
     )
     toolsets: str = _knob(
         "jobs sessions",
@@ -313,6 +329,7 @@ def make(values: Mapping[str, Any]) -> Settings:
     return Settings(**checked)
 
 
+_RULE = re.compile(r"\*|role:[^\s+]+(\+scope:[^\s+]+)?|scope:[^\s+]+")
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _NO_TEXT: Mapping[Any, Any] = {bool: bool, int: int, float: (int, float)}
 
@@ -330,7 +347,19 @@ def _check(name: str, kind: Any, metadata: Mapping[str, Any], value: Any) -> Any
     if words and (not result.split() or set(result.split()) - set(words)):
         known = ", ".join(words)
         raise BadRequest(f"setting {name}: {value!r} is not one or more of {known}", field=name)
+    if metadata["rules"]:
+        _check_rules(name, result)
     return result
+
+
+def _check_rules(name: str, value: str) -> None:
+    for word in value.split():
+        if not _RULE.fullmatch(word):
+            raise BadRequest(
+                f"setting {name}: {word!r} is not one of *, role:NAME, scope:NAME,"
+                " role:NAME+scope:NAME",
+                field=name,
+            )
 
 
 def _converted(kind: Any, value: Any) -> Any:

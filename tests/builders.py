@@ -15,6 +15,7 @@ from console_automation.app import (
     new_workflow_run_id,
 )
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
+from console_automation.engine.carrying import Carrying
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.engine import Engine
@@ -119,6 +120,7 @@ def engine_of(manager: JobManager, runs: Path) -> Engine:
             store=manager.ledger.store.schedules,
             new_id=new_schedule_id,
         ),
+        carrying=Carrying("/nowhere", is_gateway=False),
     )
 
 
@@ -131,4 +133,5 @@ def definitions_of(manager: JobManager, home: Path) -> Definitions:
         read_project=lambda project: {},
         principals=Tokens(home),
         guards=ProcessGuards(),
+        carrying=Carrying(str(home), is_gateway=False),
     )

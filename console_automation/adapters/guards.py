@@ -10,13 +10,21 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 _SECONDS = 10.0
+_AT_ONCE = 8  #: guards that are asked; others wait for their turn
 
 
 class ProcessGuards:
     """Asks `FILE.py:FUNCTION` by way of `console_automation.typed`."""
 
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
     async def agrees(self, guard: str, question: Mapping[str, Any]) -> bool:
         """Ask a guard; one that fails, or does not answer in ten seconds, does not agree."""
+        async with self._turns:
+            return await self._asked(guard, question)
+
+    async def _asked(self, guard: str, question: Mapping[str, Any]) -> bool:
         file, _, function = guard.rpartition(":")
         words = ("-m", "console_automation.typed", "guard", file, function)
         process = await asyncio.create_subprocess_exec(

@@ -19,6 +19,7 @@ from console_automation.ports.stores import (
     DefinitionStore,
     Entry,
     JobFilter,
+    Keys,
     Outbox,
     ScheduleStore,
     SessionStore,
@@ -150,6 +151,7 @@ class MemoryStore:
         keep: int,
         limit: int,
         project: str | None = None,
+        keys: Keys | None = None,
     ) -> list[Job]:
         """Return finished jobs that ended before a time, sparing the newest `keep`."""
         finished = (j for j in self._finished() if project in (None, j.spec.project or None))
@@ -159,6 +161,8 @@ class MemoryStore:
                 return []
             ended_before = min(ended_before, _end(newest[keep - 1]))
         found = [job for job in newest if job.status in statuses and _end(job) < ended_before]
+        if keys is not None:
+            found = [job for job in found if keys.match(job.spec.idempotency_key or "")]
         return found[::-1][:limit]
 
     def delete(self, job_ids: Sequence[str]) -> Future[None]:

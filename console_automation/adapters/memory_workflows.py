@@ -27,21 +27,20 @@ class MemoryWorkflows:
         self._refused = refused
         self._jobs = jobs
         self._post = post
-        self._registered: dict[tuple[str, str], Registration] = {}
+        self._registered: dict[tuple[str, str, str], Registration] = {}
         self._runs: dict[str, WorkflowRun] = {}
 
     def save(self, registration: Registration) -> Future[None]:
-        """Add a workflow, or replace the one of its name."""
-        key = (registration.project, registration.workflow.name)
-        return self._done(lambda: self._registered.update({key: registration}))
+        """Add a workflow, or replace the one of its name and owner."""
+        return self._done(lambda: self._registered.update({registration.place: registration}))
 
     async def all(self) -> list[Registration]:
-        """Return the workflows by project and name."""
+        """Return the workflows by project, name and owner."""
         return [self._registered[key] for key in sorted(self._registered)]
 
-    def delete(self, project: str, name: str) -> Future[None]:
+    def delete(self, project: str, name: str, owner: str) -> Future[None]:
         """Forget a workflow."""
-        return self._done(lambda: self._forget(project, name))
+        return self._done(lambda: self._forget(project, name, owner))
 
     def add_run(self, run: WorkflowRun) -> Future[None]:
         """Add a run, with the steps that it takes over."""
@@ -71,10 +70,11 @@ class MemoryWorkflows:
         return [self._runs[run_id] for run_id in sorted(self._runs) if not self._is_over(run_id)]
 
     async def latest(
-        self, *, project: str | None, name: str | None, limit: int
+        self, *, project: str | None, name: str | None, limit: int, owner: str | None = None
     ) -> Sequence[RunSummary]:
         """Return runs newest first."""
-        found = [summary(self._runs[run_id]) for run_id in sorted(self._runs, reverse=True)]
+        newest = (self._runs[run_id] for run_id in sorted(self._runs, reverse=True))
+        found = [summary(run) for run in newest if owner in (None, run.spec.owner)]
         return [
             each for each in found if project in (None, each.project) and name in (None, each.name)
         ][:limit]
@@ -89,6 +89,7 @@ class MemoryWorkflows:
             if job.completed_at is not None
             and job.completed_at >= registration.registered_at
             and job.spec.project == registration.project
+            and registration.hears_of in (None, job.spec.owner)
             and trigger.job_name in (None, job.spec.name)
             and trigger.definition in (None, job.spec.tags.get("definition"))
             and job.status in trigger.statuses
@@ -100,8 +101,8 @@ class MemoryWorkflows:
         """Forget runs that ended before a time."""
         return self._done(lambda: self._prune(ended_before))
 
-    def _forget(self, project: str, name: str) -> None:
-        self._registered.pop((project, name), None)
+    def _forget(self, project: str, name: str, owner: str) -> None:
+        self._registered.pop((project, name, owner), None)
 
     def _with_key(self, key: str) -> WorkflowRun | None:
         return next((run for run in self._runs.values() if run.spec.key == key), None)

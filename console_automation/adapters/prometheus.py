@@ -70,7 +70,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         engine.jobs.ledger.feed.listen(self._changed)
-        engine.consoles.listen(self._session_changed)
+        engine.consoles.feed.listen(self._session_changed)
         engine.consoles.executions.listen(self._command_ended)
         engine.notifications.listen(self._attempted)
 

@@ -1,4 +1,4 @@
-"""Who may do what: principals, and the rules that a job definition has about them.
+"""Who may do what: principals, and the rules that job definitions and workflows have about them.
 
 The local user (Unix socket, command line, library) is `LOCAL` and may do everything. Others come with
 a token over HTTP; what each may do is decided by roles and scopes.
@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 ADMIN = "admin"
+Decision = bool | tuple[str, ...]  #: yes, no, or whom to ask
 
 
 class Action(StrEnum):
-    """What a rule is about."""
+    """What a rule is about: of a job definition, or of a workflow."""
 
+    CREATE = "create"  #: make one of a new name, which a setting has the rules for
     READ = "read"  #: see that it exists, and what it takes
-    UPDATE = "update"  #: replace the definition
-    DELETE = "delete"  #: remove the definition
-    EXECUTE = "execute"  #: run a job of it
+    UPDATE = "update"  #: replace it
+    DELETE = "delete"  #: remove it
+    EXECUTE = "execute"  #: run it
     LIST = "list"  #: see it in listings
 
 
@@ -58,14 +60,17 @@ class Rule:
         return has_role and has_scope
 
 
-def decide(rules: Iterable[Rule], principal: Principal, action: Action) -> bool | tuple[str, ...]:
+def decide(
+    rules: Iterable[Rule], principal: Principal, action: Action, *, unsaid: bool = True
+) -> Decision:
     """Return whether a principal may do something, or the guards of which one has to agree.
 
-    Rules for one action are alternatives. What no rule is about is open to whoever has been let in.
+    Rules for one action are alternatives. What no rule is about is open to whoever has been let in,
+    unless `unsaid` closes it.
     """
     about = [rule for rule in rules if rule.action is action]
     if principal.is_admin or not about:
-        return True
+        return principal.is_admin or unsaid
     fitting = [rule for rule in about if rule.fits(principal)]
     if any(rule.guard is None for rule in fitting):
         return True

@@ -78,6 +78,7 @@ def _outcome_to_plain(outcome: Outcome) -> Plain:
         "reason": outcome.reason,
         "job": outcome.job,
         "tail": list(outcome.tail),
+        "result": outcome.result,
     }
 
 
@@ -87,6 +88,7 @@ def _outcome_from_plain(plain: Plain) -> Outcome:
         reason=plain["reason"],
         job=plain["job"],
         tail=tuple(plain["tail"]),
+        result=plain["result"],
     )
 
 

@@ -8,7 +8,7 @@ A job for several workers is a group: it names its children and never changes; h
 theirs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,8 @@ from console_automation.core.target import host_key
 from console_automation.errors import InvalidTransition
 
 ANY_QUEUE = "any"
+#: How the idempotency keys begin under which workers run epochs of such jobs.
+CLUSTER_KEYS = "cluster:"
 
 
 class ClusterPhase(StrEnum):
@@ -76,6 +78,7 @@ class Outcome:
     reason: str | None
     job: Mapping[str, Any]
     tail: tuple[Mapping[str, Any], ...] = ()
+    result: str | None = None  #: of a typed job, as JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +229,7 @@ OK, NO, CA, IN = (
 #: nothing, but for Claimed: only what is pending can be taken.
 TRANSITIONS: Mapping[tuple[ClusterPhase, type[Event]], tuple[ClusterPhase, ...]] = {
     (P, Claimed): (H,),
-    (P, CancelAsked): (CA,),
+    (P, CancelAsked): (CA, P),  # a group notes it, for children that are not made yet
     (P, NotResponding): (NO,),
     (P, ChildrenOver): (OK, NO, CA, IN),
     (P, Ended): (OK, NO, CA, IN, P),  # of the epoch that was lost, before another one has begun
@@ -301,7 +304,7 @@ def _ended(job: ClusterJob, event: Ended) -> ClusterJob:
 
 
 def _cancel_asked(job: ClusterJob, event: CancelAsked) -> ClusterJob:
-    if job.phase is H:
+    if job.phase is H or job.is_group:
         return replace(job, cancel=event.cancel)
     return replace(
         job, phase=CA, cancel=event.cancel, reason=Reason.CANCELLED, completed_at=event.at
@@ -348,9 +351,30 @@ _HANDLERS: Mapping[type[Event], Callable[[ClusterJob, Any], ClusterJob]] = {
 }
 
 
-def status_of_group(children: tuple[ClusterJob, ...]) -> Status:
-    """Return how a group stands: running while one of its children is not over, then the worst end."""
-    if any(not each.is_over for each in children):
+def child_of(group: ClusterJob, child: Child) -> ClusterJob:
+    """Return a child as it is made: cancelled, if the group was cancelled before."""
+    made = replace(
+        group,
+        id=child.id,
+        target=child.host,
+        queue=queue_of(child.host),
+        children=(),
+        group=group.id,
+        fingerprint="",
+        phase=P,
+        cancel=None,
+    )
+    if group.cancel is None:
+        return made
+    return advance(made, CancelAsked(at=group.created_at, cancel=group.cancel))
+
+
+def status_of_group(group: ClusterJob, children: Sequence[ClusterJob]) -> Status:
+    """Return how a group stands, whose children are these: running until each of them is over, then the
+    worst end. Of a group that is over some may be forgotten."""
+    if len(children) < len(group.children) and group.is_over:
+        return group.status
+    if len(children) < len(group.children) or any(not each.is_over for each in children):
         begun = any(each.phase is not P for each in children)
         return Status.RUNNING if begun else Status.PENDING
     ends = {each.phase for each in children}
@@ -368,3 +392,8 @@ def is_unfinished(job: ClusterJob) -> bool:
 def queue_of(host: str) -> str:
     """Return the queue of what is for one worker alone."""
     return f"host.{host_key(host)}"
+
+
+def key_of(job_id: str, epoch: int) -> str:
+    """Return the idempotency key under which an epoch is a job of its worker's machine."""
+    return f"{CLUSTER_KEYS}{job_id}:{epoch}"

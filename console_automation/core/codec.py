@@ -1,5 +1,6 @@
 """The plain-data form of the records, for the database and for the shims. JSON types only."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -137,15 +138,7 @@ def definition_to_plain(definition: JobDefinition) -> Plain:
         "args": None if args is None else list(args),
         "tags": list(definition.tags),
         "retry": retry_to_plain(definition.retry),
-        "permissions": [
-            {
-                "action": rule.action.value,
-                "roles": list(rule.roles),
-                "scopes": list(rule.scopes),
-                "guard": rule.guard,
-            }
-            for rule in definition.permissions
-        ],
+        "permissions": rules_to_plain(definition.permissions),
     }
 
 
@@ -158,16 +151,34 @@ def definition_from_plain(plain: Plain) -> JobDefinition:
             "args": None if args is None else tuple(args),
             "tags": tuple(plain["tags"]),
             "retry": retry_from_plain(plain["retry"]),
-            "permissions": tuple(
-                Rule(
-                    action=Action(rule["action"]),
-                    roles=tuple(rule["roles"]),
-                    scopes=tuple(rule["scopes"]),
-                    guard=rule["guard"],
-                )
-                for rule in plain["permissions"]
-            ),
+            "permissions": rules_from_plain(plain["permissions"]),
         }
+    )
+
+
+def rules_to_plain(rules: Iterable[Rule]) -> list[Plain]:
+    """Return rules as plain data."""
+    return [
+        {
+            "action": rule.action.value,
+            "roles": list(rule.roles),
+            "scopes": list(rule.scopes),
+            "guard": rule.guard,
+        }
+        for rule in rules
+    ]
+
+
+def rules_from_plain(plain: Iterable[Plain]) -> tuple[Rule, ...]:
+    """Return the rules that `rules_to_plain` was given."""
+    return tuple(
+        Rule(
+            action=Action(each["action"]),
+            roles=tuple(each["roles"]),
+            scopes=tuple(each["scopes"]),
+            guard=each["guard"],
+        )
+        for each in plain
     )
 
 

@@ -57,6 +57,7 @@ class JobDefinition:
     labels: Mapping[str, str] = field(default_factory=dict)
     permissions: tuple[Rule, ...] = ()
     hidden: bool = False  #: not listed, but there for those who know its name
+    target: str | None = None  #: where in the cluster; None: on this machine
     source: Source = Source.REGISTERED
 
     def matches(self, *, tags: Iterable[str], labels: Mapping[str, str], query: str) -> bool:

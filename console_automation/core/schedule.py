@@ -33,7 +33,7 @@ class Overlap(StrEnum):
     """What a fire does while the latest job of its schedule is not over."""
 
     SKIP = "skip"  #: nothing; the history says so
-    QUEUE = "queue"  #: its job waits for the end of that one, however it ends
+    QUEUE = "queue"  #: its job waits for the end of that one, however it ends; up to a bound
     ALLOW = "allow"  #: its job runs beside that one
 
 
@@ -42,6 +42,7 @@ class Passed(StrEnum):
 
     MISSED = "missed"  #: its time had passed, and the policy for that is to skip
     OVERLAP = "overlap"  #: the job before was not over, and the policy for that is to skip
+    FULL = "full"  #: the policy is to queue, and as many of its jobs wait as its history remembers
     REFUSED = "refused"  #: its typed job is gone, or does not take the input, or this principal
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from console_automation.core.access import LOCAL, Action, Decision, Principal, Rule, decide
 from console_automation.core.definition import Caller
 from console_automation.core.expression import (
     Condition,
@@ -76,6 +77,7 @@ class Workflow:
     timeout: float = 600.0
     triggers: tuple[Trigger, ...] = ()
     notify: tuple[Notify, ...] = ()  #: who is told of the end of each run
+    permissions: tuple[Rule, ...] = ()  #: what others than its owner may do with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +90,40 @@ class Registration:
     registered_at: float
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  #: by path of the webhook
 
+    @property
+    def owner(self) -> str:
+        """The principal whose it is, and as whom it runs when it starts by itself."""
+        return self.caller.principal
+
+    @property
+    def hears_of(self) -> str | None:
+        """Whose jobs may start it by their end: the owner's, or, of the user's, everybody's: None."""
+        return None if self.owner == LOCAL.name else self.owner
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What no other has: project, name and owner."""
+        return self.project, self.workflow.name, self.owner
+
+    def decide(self, principal: Principal, action: Action) -> Decision:
+        """Return whether a principal may do something with it, or the guards of which one has to agree.
+
+        It is its owner's. Others may do what rules say, and see what any rule lets them do something
+        with; what has no owner is the admins' alone.
+        """
+        if principal.owns(self.owner) or not self.owner:
+            return principal.owns(self.owner)
+        rules = self.workflow.permissions
+        is_seen = any(rule.fits(principal) for rule in rules)
+        unsaid = is_seen and action in (Action.READ, Action.LIST)
+        return decide(rules, principal, action, unsaid=unsaid)
+
 
 def completion_key(registration: Registration, job_id: str) -> str:
     """Return the key of the run that a job's end starts."""
-    return f"completion:{registration.project}:{registration.workflow.name}:{job_id}"
+    return ":".join(
+        ("completion", registration.owner, registration.project, registration.workflow.name, job_id)
+    )
 
 
 def check(workflow: Workflow) -> None:

@@ -8,6 +8,8 @@ from console_automation.core.codec import (
     notify_to_plain,
     retry_from_plain,
     retry_to_plain,
+    rules_from_plain,
+    rules_to_plain,
 )
 from console_automation.core.definition import Caller
 from console_automation.core.workflow import Step, Trigger, TriggerKind, Workflow
@@ -26,6 +28,7 @@ def workflow_to_plain(workflow: Workflow) -> Plain:
         "steps": [_step_to_plain(step) for step in workflow.steps],
         "triggers": [_trigger_to_plain(trigger) for trigger in workflow.triggers],
         "notify": [notify_to_plain(each) for each in workflow.notify],
+        "permissions": rules_to_plain(workflow.permissions),
     }
 
 
@@ -37,6 +40,7 @@ def workflow_from_plain(plain: Plain) -> Workflow:
             "steps": tuple(_step_from_plain(step) for step in plain["steps"]),
             "triggers": tuple(_trigger_from_plain(trigger) for trigger in plain["triggers"]),
             "notify": tuple(map(notify_from_plain, plain["notify"])),
+            "permissions": rules_from_plain(plain.get("permissions", ())),
         }
     )
 
@@ -102,6 +106,7 @@ def run_spec_to_plain(spec: RunSpec) -> Plain:
         "trigger": spec.trigger,
         "key": spec.key,
         "rerun_of": spec.rerun_of,
+        "workflow_owner": spec.workflow_owner,
     }
 
 

@@ -78,6 +78,12 @@ class RunSpec:
     trigger: str = MANUAL  #: or WEBHOOK, or the id of the job whose end it was
     key: str | None = None  #: no two runs have the same
     rerun_of: str | None = None
+    workflow_owner: str = ""  #: whose workflow it is; empty in runs of before that was noted
+
+    @property
+    def owner(self) -> str:
+        """The principal whose run it is, and as whom its jobs are made."""
+        return self.caller.principal
 
     @property
     def deadline(self) -> float:

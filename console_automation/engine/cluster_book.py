@@ -1,19 +1,27 @@
 """The jobs of the cluster as they stand in its records. Events are the only way to change one, and
 compare-and-set is what makes each of them happen once."""
 
+import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from console_automation.core.cluster_codec import job_from_bytes, job_to_bytes
 from console_automation.core.cluster_job import ClusterJob, Event, advance
 from console_automation.core.seal import Forged, seal, unseal
-from console_automation.errors import BadRequest, JobNotFound
+from console_automation.errors import BadRequest, JobNotFound, LimitReached
 from console_automation.ports.cluster import Gone, Records, Stale, Stored
 
 log = logging.getLogger(__name__)
 
-_LARGEST = 512 * 1024  #: of a record: NATS takes a mebibyte in one message, and an end adds to it
+_LARGEST = (
+    256 * 1024
+)  #: of a new record: NATS takes a mebibyte at once, and an end says it all again
+#: From this share on a bucket takes no new jobs, so that those it has can be claimed and come to an end.
+_FULL = 0.8
+_SPACIOUS = 0.4  #: and below this it is not looked at each time
+_LOOKS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,8 @@ class ClusterBook:
         self._records = records
         self._key = key
         self._retain = retain
+        self._fill = 1.0  #: as it was when that was looked at
+        self._looked_at = -math.inf
 
     async def get(self, job_id: str) -> ClusterJob:
         """Return a job as it is now. Raises JobNotFound."""
@@ -45,6 +55,7 @@ class ClusterBook:
 
         Raises BadRequest when it is too large, LimitReached when there is no room.
         """
+        await self._check_room()
         body = seal(self._key, job.id, job_to_bytes(job))
         if len(body) > _LARGEST:
             raise BadRequest(
@@ -58,6 +69,18 @@ class ClusterBook:
         except Stale:
             return False
         return True
+
+    async def _check_room(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._fill > _SPACIOUS or now - self._looked_at > _LOOKS_SECONDS:
+            self._fill = await self._records.fill()
+            self._looked_at = now
+        if self._fill > _FULL:
+            raise LimitReached(
+                f"The cluster is full ({self._fill:.0%} of setting cluster_max_bytes; the rest is for"
+                " the jobs it has). Nothing was submitted. It has room again when finished jobs are"
+                " forgotten (setting cluster_retain_ms)."
+            )
 
     async def apply(self, job_id: str, event: Event) -> Step:
         """Let an event happen to a job, whoever else is at it; return what came of it.

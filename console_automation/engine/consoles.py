@@ -25,6 +25,7 @@ from console_automation.core.session import (
 from console_automation.core.ssh import SshEnd, ssh_ended
 from console_automation.core.text import signal_name
 from console_automation.engine.executions import Executions
+from console_automation.engine.feed import Feed
 from console_automation.engine.tracker import Typed
 from console_automation.engine.waiters import Waiters
 from console_automation.errors import (
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 _SSH_TAIL = 4096
 _HANG_UP, _KILL = 1, 9  # an interactive shell ignores SIGTERM
-Listener = Callable[[Session], None]
 
 
 def session_closed(each: Session) -> SessionClosed:
@@ -85,7 +85,7 @@ class ConsoleManager:
         self._clock = clock
         self._new_id = new_id
         self._live: dict[str, Session] = {}
-        self._listeners: list[Listener] = []
+        self.feed: Feed[Session] = Feed()
         self._inputs: dict[str, Typed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -240,11 +240,6 @@ class ConsoleManager:
         self._inputs.pop(closed.id, None)
         await self.store.delete(closed.id)
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Have every step told; the returned function ends it."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
-
     # -- what runs tell ----------------------------------------------------------------------
 
     def run_started(self, run_id: str, *, pid: int, at: float) -> None:
@@ -340,11 +335,7 @@ class ConsoleManager:
 
     def _tell(self, each: Session) -> None:
         self.changes.tell(each.id)
-        for listener in tuple(self._listeners):
-            try:
-                listener(each)
-            except Exception:
-                log.exception("a listener failed for session %s", each.id)
+        self.feed.publish(each, about=each.id)
 
     def _do(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -7,7 +7,8 @@ its own, read anew when it has changed. A project's definition hides a registere
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from console_automation.config import Settings
 from console_automation.core import definition as rules
@@ -15,33 +16,28 @@ from console_automation.core.access import Action, Principal, decide
 from console_automation.core.definition import Caller, JobDefinition
 from console_automation.core.job import Command, Contract, JobSpec
 from console_automation.core.text import one_line
+from console_automation.engine.carrying import Carrying
 from console_automation.engine.changes import whole
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.json_schemas import check_schema, mismatch
-from console_automation.errors import AccessDenied, BadRequest, DefinitionNotFound, LimitReached
+from console_automation.engine.permissions import (
+    Guards,
+    Kind,
+    Permissions,
+    Principals,
+    check_guards,
+)
+from console_automation.errors import (
+    AccessDenied,
+    BadRequest,
+    ConsoleAutomationError,
+    DefinitionNotFound,
+    LimitReached,
+)
 from console_automation.ports.machine import Clock
 from console_automation.ports.stores import Store
 
-#: Whose token has it may define jobs of new names, and so run anything as the user.
-CREATE_SCOPE = "definitions:create"
-
 ReadProject = Callable[[str], Mapping[str, JobDefinition]]
-
-
-class Principals(Protocol):
-    """Who there is, as of now."""
-
-    def named(self, name: str) -> Principal | None:
-        """Return a principal, None for one who may do nothing any more."""
-        ...
-
-
-class Guards(Protocol):
-    """The guards that definitions name."""
-
-    async def agrees(self, guard: str, question: Mapping[str, Any]) -> bool:
-        """Ask a guard, `FILE.py:FUNCTION`. One that cannot be asked does not agree."""
-        ...
 
 
 class Definitions:
@@ -56,13 +52,14 @@ class Definitions:
         read_project: ReadProject,
         principals: Principals,
         guards: Guards,
+        carrying: Carrying,
     ) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
         self._read_project = read_project
-        self._principals = principals
-        self._guards = guards
+        self.permissions = Permissions(settings=settings, principals=principals, guards=guards)
+        self._carrying = carrying
         self.changing = asyncio.Lock()
         self._registered: dict[str, JobDefinition] = {}
 
@@ -97,18 +94,18 @@ class Definitions:
     async def register(self, definition: JobDefinition, principal: Principal) -> bool:
         """Keep a definition, in place of the one of its name; returns whether there was one.
 
-        Whoever defines jobs can run anything as the user. So that is for admins, for those whose token
-        says so, and for those whom the definition that is replaced names.
+        Whoever defines jobs can run anything as the user. So that is for admins, for those whom the
+        setting `create_definitions` names, and for those whom the definition that is replaced names.
         Raises AccessDenied, BadRequest, LimitReached.
         """
         former = self._registered.get(definition.name)
         is_known = former is not None
         if former is None:
-            may = principal.is_admin or CREATE_SCOPE in principal.scopes
-        else:
-            may = _is_named(former, principal, Action.UPDATE)
-        if not may:
-            raise AccessDenied(f"{principal.name} may not define {definition.name}.")
+            self.permissions.check_create(Kind.DEFINITION, definition.name, principal)
+        elif not _is_named(former, principal, Action.UPDATE):
+            raise AccessDenied(
+                f"{principal.name} may not replace the job definition {former.name}."
+            )
         check(definition)
         most = self._settings.max_definitions
         if not is_known and len(self._registered) >= most:
@@ -128,18 +125,49 @@ class Definitions:
         await self._store.definitions.delete(name)
         self._registered.pop(name, None)
 
-    async def job_spec(self, name: str, given: Mapping[str, Any], caller: Caller) -> JobSpec:
-        """Return the spec of a job for a caller.
+    def check_step(self, name: str, project: str, principal: Principal) -> None:
+        """Raise DefinitionNotFound, AccessDenied, or BadRequest for the project's file, when a principal
+        can have no job of a definition, whatever its input."""
+        definition = self.find(name, project, principal)
+        if decide(definition.permissions, principal, Action.EXECUTE) is False:
+            raise AccessDenied(f"{principal.name} may not execute {name}.")
 
-        This is where it is decided whether the caller may run it, whoever starts the job: a client, a
-        workflow or a schedule. Raises DefinitionNotFound, AccessDenied, BadRequest when the input does
-        not match, and what `resolve` raises.
+    def asks_guards(self, name: str, caller: Caller) -> bool:
+        """Whether `job_spec` has to ask a guard, which may take its time. What else is wrong it says."""
+        try:
+            principal = self.permissions.principal(caller)
+            definition = self.find(name, project_of(caller.cwd), principal)
+        except ConsoleAutomationError:
+            return False
+        return isinstance(decide(definition.permissions, principal, Action.EXECUTE), tuple)
+
+    async def job_spec(self, name: str, given: Mapping[str, Any], caller: Caller) -> JobSpec:
+        """Return the spec of a job of this machine for a caller. One whose definition has a target is
+        carried out in the cluster.
+
+        Raises what `permitted` and `resolve` raise, Unavailable when there is no way to the cluster.
         """
-        principal = self._principals.named(caller.principal)
-        if principal is None:
-            raise AccessDenied(f"{caller.principal} may do nothing here any more.")
+        definition, complete = await self.permitted(name, given, caller)
+        if definition.target is None:
+            return self.spec_of(definition, complete, caller)
+        spec = self.spec_of(definition, complete, caller, is_here=False)
+        asked = {"name": name, "input": complete, "background": True}
+        return replace(
+            spec, command=self._carrying.command(spec.command, "console_execute_job", asked)
+        )
+
+    async def permitted(
+        self, name: str, given: Mapping[str, Any], caller: Caller
+    ) -> tuple[JobDefinition, Mapping[str, Any]]:
+        """Return a definition that a caller may run, and the whole input.
+
+        This is where that is decided, whoever starts the job: a client, a workflow or a schedule. Raises
+        DefinitionNotFound, AccessDenied, BadRequest when the input does not match.
+        """
+        principal = self.permissions.principal(caller)
         definition = self.find(name, project_of(caller.cwd), principal)
-        await self._check_execute(definition, principal, given)
+        decision = decide(definition.permissions, principal, Action.EXECUTE)
+        await self.permissions.check_execute(decision, principal, Kind.DEFINITION, name, given)
         complete = rules.with_defaults(definition, given)
         wrong = mismatch(definition.input_schema, complete, "input")
         if wrong is not None:
@@ -149,7 +177,21 @@ class Definitions:
                 " what it takes.",
                 field=place,
             )
-        command = self._command(definition, complete, caller)
+        return definition, complete
+
+    def spec_of(
+        self,
+        definition: JobDefinition,
+        complete: Mapping[str, Any],
+        caller: Caller,
+        *,
+        is_here: bool = True,
+    ) -> JobSpec:
+        """Return the spec of a job on this machine; unless it `is_here`, its program may be elsewhere.
+
+        Raises what `resolve` raises.
+        """
+        command = self._command(definition, complete, caller, is_here=is_here)
         return JobSpec(
             command=command,
             created_at=self._clock.now(),
@@ -157,7 +199,7 @@ class Definitions:
             project=project_of(command.cwd),
             tags={**definition.labels, "definition": definition.name},
             retry=definition.retry,
-            owner=principal.name,
+            owner=caller.principal,
             contract=Contract(
                 definition=definition.name,
                 input=complete,
@@ -165,38 +207,23 @@ class Definitions:
             ),
         )
 
-    async def _check_execute(
-        self, definition: JobDefinition, principal: Principal, given: Mapping[str, Any]
-    ) -> None:
-        decision = decide(definition.permissions, principal, Action.EXECUTE)
-        if isinstance(decision, tuple):
-            question = {
-                "principal": principal.name,
-                "roles": sorted(principal.roles),
-                "scopes": sorted(principal.scopes),
-                "definition": definition.name,
-                "input": given,
-            }
-            decision = await self._one_agrees(decision, question)
-        if not decision:
-            raise AccessDenied(f"{principal.name} may not execute {definition.name}.")
-
-    async def _one_agrees(self, guards: Iterable[str], question: Mapping[str, Any]) -> bool:
-        for guard in guards:
-            if await self._guards.agrees(guard, question):
-                return True
-        return False
-
     def _command(
-        self, definition: JobDefinition, given: Mapping[str, Any], caller: Caller
+        self,
+        definition: JobDefinition,
+        given: Mapping[str, Any],
+        caller: Caller,
+        *,
+        is_here: bool,
     ) -> Command:
         cwd = definition.working_directory or caller.cwd
         args = rules.filled_args(definition, given)
         environment = {**caller.environment, **rules.filled_environment(definition, given)}
         _check_passable((*(args or ()), *environment.values()))
-        executable, argv, by_shell = resolve(
-            definition.command, args, shell=None, cwd=cwd, environment=environment
-        )
+        executable, argv, by_shell = "", tuple[str, ...](), args is None
+        if is_here:
+            executable, argv, by_shell = resolve(
+                definition.command, args, shell=None, cwd=cwd, environment=environment
+            )
         timeout = definition.timeout
         if timeout is None:
             timeout = self._settings.job_timeout_ms / 1000
@@ -221,8 +248,7 @@ def _may(definition: JobDefinition, principal: Principal, action: Action) -> boo
 
 def _is_named(definition: JobDefinition, principal: Principal, action: Action) -> bool:
     """Whether a rule lets the principal, and not only the want of one."""
-    has_rule = any(rule.action is action for rule in definition.permissions)
-    return principal.is_admin or (has_rule and _may(definition, principal, action))
+    return decide(definition.permissions, principal, action, unsaid=False) is True
 
 
 def _check_passable(words: Iterable[str]) -> None:
@@ -246,11 +272,4 @@ def check(definition: JobDefinition) -> None:
     if definition.output_schema is not None:
         check_schema(definition.output_schema, "outputSchema")
     rules.check(definition)
-    for at, rule in enumerate(definition.permissions):
-        if rule.guard is not None and rule.action is not Action.EXECUTE:
-            field = f"permissions.{at}.custom"
-            raise BadRequest(
-                f"{field}: a guard is asked before a job runs; it goes with the action execute, not with"
-                f" {rule.action}.",
-                field=field,
-            )
+    check_guards(definition.permissions)

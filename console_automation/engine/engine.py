@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from console_automation.config import OnShutdown, Settings
 from console_automation.core.job import Job
 from console_automation.core.session import Session
+from console_automation.engine.carrying import Carrying
 from console_automation.engine.cluster import Cluster
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
@@ -35,6 +36,7 @@ class Engine:
     workflows: Workflows
     schedules: Schedules
     notifications: Notifications
+    carrying: Carrying
     cluster: Cluster | None = None  #: where this machine is not alone
 
     async def open(self) -> None:

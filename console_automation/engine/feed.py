@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from console_automation.core.job import Job
 from console_automation.core.lifecycle import Event
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +22,29 @@ class Change:
     events: tuple[Event, ...]
 
 
-Listener = Callable[[Change], None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something is new, or is not any more as it was; how it is now can be asked for."""
+
+    id: str
+    is_new: bool = False
 
 
-class Feed:
-    """Calls every listener for every change, in order. A listener that raises harms nobody else."""
+class Feed(Generic[T]):
+    """Calls every listener for every item, in order. A listener that raises harms nobody else."""
 
     def __init__(self) -> None:
-        self._listeners: list[Listener] = []
+        self._listeners: list[Callable[[T], None]] = []
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
+    def listen(self, listener: Callable[[T], None]) -> Callable[[], None]:
         """Add a listener; the returned function removes it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def publish(self, change: Change) -> None:
-        """Tell all listeners."""
+    def publish(self, item: T, *, about: str) -> None:
+        """Tell all listeners. `about` is the id that the log names should one of them fail."""
         for listener in tuple(self._listeners):
             try:
-                listener(change)
+                listener(item)
             except Exception:
-                log.exception("a listener failed for job %s", change.after.id)
+                log.exception("a listener failed for %s", about)

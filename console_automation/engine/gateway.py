@@ -21,6 +21,7 @@ from console_automation.core.cluster_job import (
     ClusterPhase,
     NotResponding,
     WorkerLost,
+    child_of,
     queue_of,
     status_of_group,
 )
@@ -30,7 +31,13 @@ from console_automation.core.target import Reach, Target, host_key
 from console_automation.engine.cluster_book import ClusterBook
 from console_automation.engine.roster import Roster
 from console_automation.engine.waiters import Waiters
-from console_automation.errors import BadRequest, Conflict, JobNotFound, Unavailable
+from console_automation.errors import (
+    BadRequest,
+    Conflict,
+    JobNotFound,
+    LimitReached,
+    Unavailable,
+)
 from console_automation.ports.cluster import ClusterBus, Gone
 from console_automation.ports.machine import Clock
 
@@ -39,6 +46,8 @@ log = logging.getLogger(__name__)
 _AGAIN_SECONDS = 0.5
 _LOOK_SECONDS = 5.0  #: a wait looks at the record itself this often, should the watch lag
 _ANSWER_SECONDS = 5.0
+_BEGINNING_SECONDS = 5.0  #: that a worker may take between claiming a job and having it
+_BEGINNING_PAUSE = 0.05
 _UNHINTED_SECONDS = 2.0
 
 
@@ -101,7 +110,10 @@ class Gateway:
         if known is None:
             raise Unavailable("The job was removed while it was taken in; try again.")
         self.jobs.setdefault(known.id, known)
-        await self._spread([known])
+        try:
+            await self._spread([known])
+        except (Unavailable, LimitReached) as error:
+            log.info("%s is taken in, its children are made later: %s", known.id, error)
         return known
 
     async def _existing(self, job: ClusterJob) -> ClusterJob | None:
@@ -122,7 +134,7 @@ class Gateway:
 
     async def _aimed(self, job: ClusterJob, target: Target) -> ClusterJob:
         """Return the job with the queue or the children that its target means at this moment."""
-        await self._listening()
+        await _in_time(self.roster.listens, "nothing was submitted")
         members = [each.member for each in self.roster.standings()]
         found = targets.meant(target, members)
         if not found:
@@ -137,22 +149,11 @@ class Gateway:
             return replace(job, queue=queue_of(target.value))
         return job
 
-    async def _listening(self) -> None:
-        """Return when the workers are known. Raises Unavailable when the cluster is away."""
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await self.roster.listens.wait()
-        except TimeoutError:
-            raise Unavailable(
-                "The cluster cannot be reached (setting nats_url); nothing was submitted. Jobs without a"
-                " target run on this machine as ever."
-            ) from None
-
     async def _spread(self, jobs: Iterable[ClusterJob]) -> None:
         """Make the children of what is a group, and say of what waits that it does."""
         for job in jobs:
             if job.is_group:
-                children = [_child_of(job, child) for child in job.children]
+                children = [child_of(job, child) for child in job.children]
                 made = await asyncio.gather(*(self.book.create(each) for each in children))
                 await self._hint(each for each, new in zip(children, made, strict=True) if new)
             else:
@@ -174,11 +175,7 @@ class Gateway:
 
     async def known(self) -> list[ClusterJob]:
         """Return the jobs there are. Raises Unavailable when they have not all been heard of yet."""
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._caught_up.wait()
-        except TimeoutError:
-            raise Unavailable("The cluster cannot be reached (setting nats_url).") from None
+        await _in_time(self._caught_up, "its jobs are not known")
         return list(self.jobs.values())
 
     async def family(self, job: ClusterJob) -> tuple[ClusterJob, ...]:
@@ -194,9 +191,10 @@ class Gateway:
     async def is_over(self, job_id: str) -> bool:
         """Whether a job, and each of its children, is over. Raises JobNotFound."""
         job = await self.book.get(job_id)
-        return job.is_over or (
-            job.is_group and all(each.is_over for each in await self.family(job))
-        )
+        if job.is_over or not job.is_group:
+            return job.is_over
+        family = await self.family(job)
+        return len(family) == len(job.children) and all(each.is_over for each in family)
 
     async def wait(self, job_id: str, *, timeout: float) -> bool:
         """Return whether a job is over, as soon as it is, or when the time is up. Raises JobNotFound."""
@@ -210,11 +208,10 @@ class Gateway:
 
     async def cancel(self, job_id: str, cancel: Cancel) -> bool:
         """Ask for the end of a job, or of all children; False when it was over. Raises JobNotFound."""
-        job = await self.book.get(job_id)
-        if job.is_group:
-            asked = [await self.cancel(each.id, cancel) for each in await self.family(job)]
-            return any(asked)
         step = await self.book.apply(job_id, CancelAsked(at=self.clock.now(), cancel=cancel))
+        if step.after.is_group:
+            family = await self.family(step.after)
+            return any(await asyncio.gather(*(self.cancel(each.id, cancel) for each in family)))
         if step.after.phase is ClusterPhase.CLAIMED:
             # The record says it already: a worker that does not hear this will see it there.
             await self._tell_holder(step.after, cancel)
@@ -227,18 +224,44 @@ class Gateway:
         except (Unavailable, JobNotFound) as error:
             log.info("%s is to be cancelled, its worker was not told yet: %s", job.id, error)
 
+    def hears_of(self, job: ClusterJob) -> bool:
+        """Whether the worker that has a job has been heard of within its lease, as far as is known."""
+        if not self.roster.listens.is_set():
+            return True
+        found = job.holder and self.roster.get(job.holder.host)
+        return bool(found and found.is_live)
+
     async def ask(
         self, job: ClusterJob, operation: str, arguments: Mapping[str, Any], *, patience: float = 0
     ) -> Mapping[str, Any]:
         """Return what the worker that has a job answers to an operation on it.
 
-        Raises Unavailable when it cannot be reached, and what it refuses with.
+        A worker that has just claimed a job may not have it yet, and is asked again. Raises Unavailable
+        when it cannot be reached, and what it refuses with.
         """
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + _BEGINNING_SECONDS
+        while True:
+            try:
+                return await self._ask_once(job, operation, arguments, patience)
+            except JobNotFound:
+                if job.phase is not ClusterPhase.CLAIMED or loop.time() > limit:
+                    raise
+            await asyncio.sleep(_BEGINNING_PAUSE)
+
+    async def _ask_once(
+        self, job: ClusterJob, operation: str, arguments: Mapping[str, Any], patience: float
+    ) -> Mapping[str, Any]:
         if job.holder is None:
             raise Conflict(
                 f"Job {job.id} is {job.status}; no worker has it.", jobId=job.id, status=job.status
             )
         host = job.holder.host
+        if not self.hears_of(job):
+            raise Unavailable(
+                f"Worker {host}, which has job {job.id}, has not been heard of for a while. It may go"
+                " on there."
+            )
         question = Question(
             job_id=job.id,
             epoch=job.epoch,
@@ -309,7 +332,7 @@ class Gateway:
                 continue
             try:
                 await self._look_after()
-            except Unavailable as error:
+            except (Unavailable, LimitReached) as error:
                 log.info("the jobs of the cluster cannot be looked after now: %s", error)
             except Exception:
                 log.exception("looking after the jobs of the cluster failed")
@@ -359,7 +382,7 @@ class Gateway:
             return
         known = tuple(each for each in children if each)
         if all(each.is_over for each in known):
-            over = ChildrenOver(at=self.clock.now(), status=status_of_group(known))
+            over = ChildrenOver(at=self.clock.now(), status=status_of_group(job, known))
             await self._apply(job, over)
 
     async def _apply(self, job: ClusterJob, event: Any) -> ClusterJob | None:
@@ -369,14 +392,9 @@ class Gateway:
             return None
 
 
-def _child_of(group: ClusterJob, child: Child) -> ClusterJob:
-    return replace(
-        group,
-        id=child.id,
-        target=child.host,
-        queue=queue_of(child.host),
-        children=(),
-        group=group.id,
-        fingerprint="",
-        phase=ClusterPhase.PENDING,
-    )
+async def _in_time(known: asyncio.Event, otherwise: str) -> None:
+    """Return when something is known. Raises Unavailable when the cluster is away."""
+    try:
+        await asyncio.wait_for(known.wait(), _ANSWER_SECONDS)
+    except TimeoutError:
+        raise Unavailable(f"The cluster (nats_url) cannot be reached: {otherwise}.") from None

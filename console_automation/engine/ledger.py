@@ -38,7 +38,7 @@ class Ledger:
 
     def __init__(self, store: Store, carry_out: CarryOut) -> None:
         self.store = store
-        self.feed = Feed()
+        self.feed: Feed[Change] = Feed()
         self.counts: Counter[Status] = Counter()
         self.posted: Callable[[], None] = lambda: None  #: called when messages are in the outbox
         self._carry_out = carry_out
@@ -198,7 +198,7 @@ class Ledger:
             self._save_later(job.id, entries)
         self._carry_out(change, effects, error)
         if error is None or change.before is not None:
-            self.feed.publish(change)
+            self.feed.publish(change, about=change.after.id)
 
     def _save_later(self, job_id: str, entries: list[Entry]) -> None:
         self._unsaved.setdefault(job_id, []).extend(entries)

@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from console_automation.core.cluster_job import CLUSTER_KEYS
 from console_automation.core.job import Status
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.screens import Screens
 from console_automation.errors import ConsoleAutomationError
-from console_automation.ports.stores import JobFilter
+from console_automation.ports.stores import JobFilter, Keys
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,10 @@ class Retention:
         self._consoles = consoles
         self._screens = screens
         self._settings = manager.settings
+        #: What a worker has run for the cluster stays until the cluster knows how it ended.
+        self._spared = (
+            Keys(prefix=CLUSTER_KEYS, is_theirs=False) if self._settings.cluster_worker else None
+        )
         self._timer: asyncio.Task[None] | None = None
         self._cleaning = asyncio.Lock()  # two at once would both count what one of them removes
 
@@ -51,7 +56,12 @@ class Retention:
         removed = 0
         async with self._cleaning:
             while batch := await self._manager.ledger.store.expired(
-                statuses=statuses, ended_before=before, keep=keep, limit=_BATCH, project=project
+                statuses=statuses,
+                ended_before=before,
+                keep=keep,
+                limit=_BATCH,
+                project=project,
+                keys=self._spared,
             ):
                 await self._manager.delete(batch)
                 removed += len(batch)

@@ -10,14 +10,13 @@ tens of thousands of schedules weigh little, and there is no second truth.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
 
 from console_automation.core.access import Principal
 from console_automation.core.agenda import Agenda
-from console_automation.core.job import Job, JobSpec
+from console_automation.core.job import Job
 from console_automation.core.schedule import (
     JOB_KEYS,
     Execution,
@@ -26,7 +25,6 @@ from console_automation.core.schedule import (
     Schedule,
     Step,
     Version,
-    job_key,
     key_of,
     settled,
     step,
@@ -35,14 +33,13 @@ from console_automation.core.schedule import (
 from console_automation.core.trigger import next_fire
 from console_automation.engine.changes import whole
 from console_automation.engine.definitions import Definitions
-from console_automation.engine.feed import Change
+from console_automation.engine.feed import Change, Feed, News
+from console_automation.engine.fires import Fires, Made
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.refusals import note_refusal
 from console_automation.errors import (
-    AccessDenied,
-    BadRequest,
     Conflict,
     ConsoleAutomationError,
-    DefinitionNotFound,
     JobNotFound,
     LimitReached,
     ScheduleNotFound,
@@ -70,15 +67,19 @@ class Schedules:
         new_id: Callable[[], str],
     ) -> None:
         self.store = store
+        self.feed: Feed[News] = (
+            Feed()
+        )  #: of schedules that are new, have changed, or whose jobs have ended
         self.new_id = new_id
         self._jobs = jobs
-        self._definitions = definitions
+        self._fires = Fires(jobs, definitions)
         self._clock = jobs.clock
         self._agenda = Agenda()
         self._news = asyncio.Event()  #: somebody may be due earlier than was thought
         self.changing = asyncio.Lock()
         self._troubles: dict[str, str] = {}
         self._timer: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()  #: schedules whose guards are being asked
         self._leave_feed: Callable[[], None] = lambda: None
 
     # -- life --------------------------------------------------------------------------------
@@ -104,10 +105,11 @@ class Schedules:
         """Fire no more. What is due stays due. Idempotent."""
         self._leave_feed()
         self._leave_feed = lambda: None
-        if self._timer is not None:
-            self._timer.cancel()
-            await asyncio.gather(self._timer, return_exceptions=True)
-            self._timer = None
+        tasks = [*self._asking, *([] if self._timer is None else [self._timer])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._timer = None
 
     async def _forever(self) -> None:
         while True:
@@ -136,7 +138,7 @@ class Schedules:
                 " those that are not needed, or raise it."
             )
         await self._refuse_taken_name(schedule)
-        await self._save(schedule)
+        await self._save(schedule, is_new=True)
 
     async def find(self, reference: str, *, project: str, principal: Principal) -> Schedule:
         """Return the schedule of an id, or of a name: the project's own, or the only one.
@@ -167,26 +169,31 @@ class Schedules:
         await self._save(after)
         return after
 
-    @whole
     async def trigger(self, schedule_id: str, *, key: str) -> Job:
         """Run a schedule's command now, whether it is active or not; its fires stay as they are.
 
         The same key again returns the first job. Raises ScheduleNotFound; Conflict when the schedule
-        does not want overlaps and its latest job is not over; and what `JobManager.submit` raises.
+        does not want overlaps and its latest job is not over; LimitReached when its queue is full; what
+        its definition refuses with, and what `JobManager.submit` raises.
         """
+        schedule, name = await self._get(schedule_id), f"now:{key}"
+        is_known = await self._fires.submitted(schedule, name) is not None
+        made = None if is_known else await self._fires.made(schedule.version)
+        return await self._run_now(schedule_id, name, made)
+
+    @whole
+    async def _run_now(self, schedule_id: str, name: str, made: Made | None) -> Job:
         schedule = await self._recorded(await self._get(schedule_id))
-        name = f"now:{key}"
-        job = await self._submitted(schedule, name)
+        job = await self._fires.submitted(schedule, name)
         is_latest = job is None or not job.is_terminal
         if job is None:
-            if schedule.overlap is Overlap.SKIP and self._is_busy(schedule):
+            self._check_room(schedule)
+            if made is None or made.version != schedule.version:
                 raise Conflict(
-                    f"Job {schedule.last_job_id} of schedule {schedule.name!r} is not over, and its"
-                    " overlap is 'skip'. Wait for its end, cancel it, or set overlap to 'queue'"
-                    " or 'allow'.",
-                    jobId=schedule.last_job_id,
+                    f"Schedule {schedule.name!r} was changed just now. Trigger it again if that is still"
+                    " wanted."
                 )
-            job = await self._submit(schedule, name, await self._spec_of(schedule))
+            job = await self._fires.submit(schedule, name, made.required())
         execution = Execution(
             schedule_id=schedule.id,
             key=name,
@@ -197,12 +204,23 @@ class Schedules:
         await self._save(with_job(schedule, execution) if is_latest else schedule, execution)
         return job
 
+    def _check_room(self, schedule: Schedule) -> None:
+        if schedule.overlap is Overlap.SKIP and self._fires.is_busy(schedule):
+            raise Conflict(
+                f"Job {schedule.last_job_id} of schedule {schedule.name!r} is not over, and its"
+                " overlap is 'skip'. Wait for its end, cancel it, or set overlap to 'queue'"
+                " or 'allow'.",
+                jobId=schedule.last_job_id,
+            )
+        self._fires.check_full(schedule)
+
     @whole
     async def delete(self, schedule_id: str) -> None:
         """Forget a schedule; its jobs go on. Raises Unavailable."""
         await self.store.delete(schedule_id)
         self._agenda.put(schedule_id, None)
         self._troubles.pop(schedule_id, None)
+        self._publish(schedule_id)
 
     def trouble(self, schedule_id: str) -> str | None:
         """Return why the fire that is due has no job yet, None when all is well."""
@@ -224,14 +242,18 @@ class Schedules:
                     scheduleId=other.id,
                 )
 
-    async def _save(self, schedule: Schedule, *executions: Execution) -> None:
+    async def _save(self, schedule: Schedule, *executions: Execution, is_new: bool = False) -> None:
         keep = self._jobs.settings.schedule_history
         await asyncio.shield(self.store.save(schedule, *executions, keep=keep))
         self._troubles.pop(schedule.id, None)
         self._put(schedule.id, schedule.due_at)
+        self._publish(schedule.id, is_new=is_new)
         for execution in executions:
             if execution.job_id is not None:  # it may have ended before it was on record
                 self._note_end(await self._jobs.ledger.get(execution.job_id))
+
+    def _publish(self, schedule_id: str, *, is_new: bool = False) -> None:
+        self.feed.publish(News(id=schedule_id, is_new=is_new), about=schedule_id)
 
     def _put(self, schedule_id: str, at: float | None) -> None:
         self._agenda.put(schedule_id, at)
@@ -240,7 +262,8 @@ class Schedules:
     # -- firing ------------------------------------------------------------------------------
 
     async def fire_due(self) -> None:
-        """Take every schedule that is due one step on, until none is due."""
+        """Take every schedule that is due one step on, until none is due; where guards have to be asked,
+        that goes on beside."""
         while due := self._agenda.take(self._clock.now(), most=_BATCH):
             try:
                 async with self.changing:
@@ -251,14 +274,18 @@ class Schedules:
                     self._try_again(schedule_id, error)
             await asyncio.sleep(0)
 
-    async def _go_on(self, schedule: Schedule) -> None:
-        """Take a schedule one step on; what goes wrong with one is no other's trouble."""
+    async def _go_on(self, schedule: Schedule, made: Made | None = None) -> None:
+        """Take a schedule one step on; what goes wrong with one is no other's trouble.
+
+        `made` is what its job is made from, if guards had to be asked for that.
+        """
         now = self._clock.now()
-        if schedule.due_at is None or schedule.due_at > now:
+        is_due = schedule.due_at is not None and schedule.due_at <= now
+        if not is_due or (made is not None and made.version != schedule.version):
             self._put(schedule.id, schedule.due_at)  # it was changed meanwhile
             return
         try:
-            await self._carry_out(schedule, step(schedule, now))
+            await self._carry_out(schedule, step(schedule, now), made)
         except Exception as error:
             self._try_again(schedule.id, error)
 
@@ -273,23 +300,27 @@ class Schedules:
         self._troubles[schedule_id] = str(error)
         self._put(schedule_id, self._clock.now() + _RETRY_SECONDS)
 
-    async def _carry_out(self, schedule: Schedule, todo: Step) -> None:
+    async def _carry_out(self, schedule: Schedule, todo: Step, made: Made | None) -> None:
         """Submit a fire or pass over it, put that on record, and move on."""
         fire = schedule.next_fire
         assert fire is not None
-        passed = None if todo.fires else Passed.MISSED
-        if passed is None and schedule.overlap is Overlap.SKIP and self._is_busy(schedule):
-            passed = Passed.OVERLAP
+        passed = self._why_passed(schedule, todo)
+        if passed is None and made is None:
+            if self._fires.asks_guards(schedule.version):
+                self._ask(schedule)
+                return
+            made = await self._fires.made(schedule.version)
         spec = error = None
-        if passed is None:
-            try:
-                spec = await self._spec_of(schedule)
-            except (AccessDenied, BadRequest, DefinitionNotFound) as refusal:
-                passed, error = Passed.REFUSED, refusal.message
+        if passed is None and made is not None:
+            spec = made.spec
+            if made.refusal is not None:
+                passed, error = Passed.REFUSED, made.refusal.message
+                caller = schedule.version.caller
+                note_refusal(self._jobs, caller, made.refusal, of="fire", subject=schedule.id)
         if spec is None and await self._recorded(schedule) is not schedule:
             return
         key = key_of(fire)
-        job = None if spec is None else await self._submit(schedule, key, spec)
+        job = None if spec is None else await self._fires.submit(schedule, key, spec)
         execution = Execution(
             schedule_id=schedule.id,
             key=key,
@@ -302,13 +333,35 @@ class Schedules:
         )
         await self._save(settled(with_job(schedule, execution), todo.next_fire), execution)
 
+    def _why_passed(self, schedule: Schedule, todo: Step) -> Passed | None:
+        if not todo.fires:
+            return Passed.MISSED
+        if schedule.overlap is Overlap.SKIP and self._fires.is_busy(schedule):
+            return Passed.OVERLAP
+        return Passed.FULL if self._fires.is_full(schedule) else None
+
+    def _ask(self, schedule: Schedule) -> None:
+        """Have the guards of a schedule asked while others change and fire; then it goes on."""
+        task = asyncio.create_task(self._go_on_asked(schedule))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _go_on_asked(self, schedule: Schedule) -> None:
+        try:
+            made = await self._fires.made(schedule.version)
+            async with self.changing:
+                for current in await self.store.several([schedule.id]):
+                    await self._go_on(current, made)
+        except Exception as error:
+            self._try_again(schedule.id, error)
+
     async def _recorded(self, schedule: Schedule) -> Schedule:
         """Return the schedule as it is once its fire is on record, if that has been submitted.
 
         It has been when a crash or a full disk kept the schedule from moving on.
         """
         fire = schedule.next_fire
-        job = None if fire is None else await self._submitted(schedule, key_of(fire))
+        job = None if fire is None else await self._fires.submitted(schedule, key_of(fire))
         if fire is None or job is None:
             return schedule
         execution = Execution(
@@ -322,48 +375,6 @@ class Schedules:
         await self._save(after, execution)
         return after
 
-    def _is_busy(self, schedule: Schedule) -> bool:
-        """Whether the latest job of a schedule is not over."""
-        job = self._jobs.ledger.active(schedule.last_job_id or "")
-        return job is not None and not job.is_terminal
-
-    async def _submitted(self, schedule: Schedule, key: str) -> Job | None:
-        return await self._jobs.ledger.store.find_by_key(job_key(schedule, key))
-
-    async def _spec_of(self, schedule: Schedule) -> JobSpec:
-        """Return what a fire's job is to run: here a fire becomes a job.
-
-        A typed job is made as its definition is now, and refused to whom that refuses it now.
-        """
-        version = schedule.version
-        spec, contract = version.spec, version.spec.contract
-        if version.caller is not None and contract is not None:
-            spec = await self._definitions.job_spec(
-                contract.definition, contract.input, version.caller
-            )
-        environment = {
-            **spec.command.environment,
-            "CONSOLE_AUTOMATION_SCHEDULE": schedule.id,
-            "CONSOLE_AUTOMATION_METADATA": json.dumps(schedule.metadata),
-        }
-        return replace(
-            spec,
-            command=replace(spec.command, environment=environment),
-            tags={**spec.tags, "schedule": schedule.name},
-        )
-
-    async def _submit(self, schedule: Schedule, key: str, spec: JobSpec) -> Job:
-        follows = schedule.overlap is Overlap.QUEUE and self._is_busy(schedule)
-        spec = replace(
-            spec,
-            created_at=self._clock.now(),
-            depends_on=(schedule.last_job_id,) if follows and schedule.last_job_id else (),
-            even_if_failed=follows,
-            idempotency_key=job_key(schedule, key),
-            fingerprint=schedule.id,
-        )
-        return await self._jobs.submit(spec)
-
     # -- ends --------------------------------------------------------------------------------
 
     def _heard(self, change: Change) -> None:
@@ -374,9 +385,11 @@ class Schedules:
         """Put the end of a job into its schedule's history, where it outlives the job's own record."""
         if job.is_terminal and job.completed_at is not None:
             noted = self.store.end(job.id, status=job.status, at=job.completed_at)
-            noted.add_done_callback(_log_failure)
+            noted.add_done_callback(partial(self._end_noted, job.spec.fingerprint))
 
-
-def _log_failure(noted: "asyncio.Future[None]") -> None:
-    if not noted.cancelled() and noted.exception() is not None:
-        log.error("the end of a job is not in its schedule's history: %s", noted.exception())
+    def _end_noted(self, schedule_id: str, noted: "asyncio.Future[None]") -> None:
+        if noted.cancelled():
+            return
+        if noted.exception() is not None:
+            log.error("the end of a job is not in its schedule's history: %s", noted.exception())
+        self._publish(schedule_id)

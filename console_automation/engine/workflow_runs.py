@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from console_automation.core.access import LOCAL, Principal
 from console_automation.core.job import Job, JobSpec, Status
 from console_automation.core.messages import messages_of_run
 from console_automation.core.text import counted, signal_name
@@ -36,8 +37,9 @@ from console_automation.core.workflow_run import (
     WorkflowRun,
 )
 from console_automation.engine.definitions import Definitions
-from console_automation.engine.feed import Change
+from console_automation.engine.feed import Change, Feed, News
 from console_automation.engine.jobs import JobManager
+from console_automation.engine.refusals import note_refusal
 from console_automation.engine.waiters import Waiters
 from console_automation.errors import (
     ConsoleAutomationError,
@@ -72,6 +74,9 @@ class WorkflowRuns:
         self._jobs = jobs
         self._definitions = definitions
         self._store = store
+        self.feed: Feed[News] = (
+            Feed()
+        )  #: a run has begun, a step has its job or is over, a run is over
         self._clock = jobs.clock
         self._live: dict[str, _Live] = {}
         self._steps: dict[str, tuple[str, str]] = {}  #: run and step, by the job's id
@@ -128,14 +133,18 @@ class WorkflowRuns:
     async def _start(self, run: WorkflowRun) -> None:
         await self._store.add_run(run)
         self._begin(run, Graph(run.spec.workflow))
+        self._publish(run.id, is_new=True)
 
-    async def get(self, run_id: str) -> WorkflowRun:
-        """Return a run; its end is shown when that is on the disk. Raises WorkflowNotFound."""
+    async def get(self, run_id: str, principal: Principal = LOCAL) -> WorkflowRun:
+        """Return a run; its end is shown when that is on the disk.
+
+        Raises WorkflowNotFound, also for one that is not the principal's to see.
+        """
         live = self._live.get(run_id)
         if live is not None and live.run.is_over:
             await live.settled.wait()
         found = live.run if live is not None else await self._store.run(run_id)
-        if found is None:
+        if found is None or not principal.owns(found.spec.owner):
             raise WorkflowNotFound(
                 f"There is no workflow run {run_id!r}. Call console_list_workflows to see the latest.",
                 runId=run_id,
@@ -199,6 +208,8 @@ class WorkflowRuns:
         if live is not None:
             live.run, effects = advance(live.graph, live.run, event)
             self._carry_out(live, effects)
+            if not live.run.is_over:  # its end is told when that is on the disk
+                self._publish(run_id)
 
     def _carry_out(self, live: _Live, effects: tuple[RunEffect, ...]) -> None:
         run = live.run
@@ -228,14 +239,20 @@ class WorkflowRuns:
                 break
             except Unavailable as error:
                 log.error("the end of run %s could not be saved, will try again: %s", run.id, error)
-                live.settled.set()
-                self._ends.tell(run.id)
+                self._tell_end(live)
                 await asyncio.sleep(_PAUSE_SECONDS)
         del self._live[run.id]
-        live.settled.set()
-        self._ends.tell(run.id)
+        self._tell_end(live)
         oldest = self._clock.now() - self._jobs.settings.retain_jobs_ms / 1000
         self._store.prune(ended_before=oldest).add_done_callback(_log_failure)
+
+    def _tell_end(self, live: _Live) -> None:
+        live.settled.set()
+        self._ends.tell(live.run.id)
+        self._publish(live.run.id)
+
+    def _publish(self, run_id: str, *, is_new: bool = False) -> None:
+        self.feed.publish(News(id=run_id, is_new=is_new), about=run_id)
 
     # -- steps and their jobs ----------------------------------------------------------------
 
@@ -249,6 +266,8 @@ class WorkflowRuns:
                 log.warning("step %s of run %s has to wait: %s", step_id, run_id, error)
                 await asyncio.sleep(_PAUSE_SECONDS)
             except ConsoleAutomationError as error:
+                caller = live.run.spec.caller
+                note_refusal(self._jobs, caller, error, of="step", subject=run_id)
                 refused = StepRefused(at=self._clock.now(), step=step_id, error=error.message)
                 return self._tell(run_id, refused)
             else:

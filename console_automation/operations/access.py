@@ -1,7 +1,7 @@
 """What a principal who is no admin may do: the one place that every request passes.
 
-They may call the operations that look at permissions themselves, and name their own jobs. A job of
-somebody else is answered for like one that does not exist.
+They may call the operations that look at permissions themselves, and name their own jobs and runs of
+workflows. What is somebody else's is answered for like what does not exist.
 """
 
 from pydantic import BaseModel
@@ -16,7 +16,8 @@ from console_automation.operations.submission import Call
 async def check_access(
     engine: Engine, call: Call, operation: Operation, request: BaseModel
 ) -> None:
-    """Raise AccessDenied for what is the admins' alone, JobNotFound for a job of somebody else."""
+    """Raise AccessDenied for what is the admins' alone, JobNotFound or WorkflowNotFound for a job or a
+    workflow's run of somebody else."""
     principal = call.principal
     if not operation.guarded:
         raise AccessDenied(
@@ -27,6 +28,10 @@ async def check_access(
     for job_id in filter(None, named):
         if not principal.owns(await _owner(engine, job_id)):
             raise JobNotFound(job_id)
+    for field in ("run_id", "rerun_of"):
+        run_id = getattr(request, field, None)
+        if run_id is not None:
+            await engine.workflows.runs.get(run_id, principal)
 
 
 async def _owner(engine: Engine, job_id: str) -> str:

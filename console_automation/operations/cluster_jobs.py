@@ -1,7 +1,6 @@
 """The use cases about jobs, for those of the cluster. Whatever its worker knows better is asked there."""
 
 import asyncio
-import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -15,32 +14,26 @@ from console_automation.core.target import parse_target
 from console_automation.core.text import counted
 from console_automation.engine.engine import Engine
 from console_automation.errors import (
-    BadRequest,
     Conflict,
     JobNotFound,
     Unavailable,
 )
+from console_automation.operations import definition_requests, definition_views, texts
 from console_automation.operations import requests as ask
-from console_automation.operations import texts
 from console_automation.operations import views as view
 from console_automation.operations.cluster_views import (
-    PREFIX,
     cluster_job_view,
     gateway_of,
     is_cluster_job,
 )
 from console_automation.operations.operation import Operation
-from console_automation.operations.submission import Call, retry_policy, telling
+from console_automation.operations.submission import Call, telling
 
 _OVER = tuple(each for each in Status if each not in (Status.PENDING, Status.RUNNING))
 _PAGE_BYTES = (
     1 << 17
 )  #: that a worker is asked for: with all that JSON adds it has to fit a message
 _PAGE_CHUNKS = 2_000
-_BEGINS_SECONDS = 0.1  #: that a worker may need from taking a job to beginning it
-#: What makes sense on one machine only.
-_LOCAL_OPTIONS = ("sessionId", "dependsOn", "notify")
-_KEPT_HERE = {"target", "retry", "idempotency_key", "wait_ms"}
 
 
 def action_for(
@@ -53,54 +46,31 @@ def action_for(
     return operation.in_cluster
 
 
-async def execute_in_cluster(
-    engine: Engine, call: Call, request: ask.ExecuteAsync
-) -> view.ExecuteResult:
-    """Take a job into the cluster, and wait for its end when that is wanted."""
-    gateway = gateway_of(engine)
-    options = request.options
-    target = parse_target(options.target or "")
-    asked = request.model_dump(
-        mode="json",
-        by_alias=True,
-        exclude_defaults=True,
-        exclude={"options": _KEPT_HERE},
-    )
-    for name in _LOCAL_OPTIONS:
-        if name in asked.get("options", {}):
-            raise BadRequest(
-                f"options.{name} is for jobs of this machine; leave it out, or leave out options.target.",
-                field=f"options.{name}",
-            )
-    key = options.idempotency_key
-    job = ClusterJob(
-        id=gateway.new_id() if key is None else _id_for(key, call.principal.name),
-        request=asked,
-        target=target.text,
-        queue=ANY_QUEUE,
-        created_at=engine.jobs.clock.now(),
-        client=call.client,
-        owner=call.principal.name,
-        retry=retry_policy(options.retry),
-        fingerprint="" if key is None else _fingerprint(request),
-    )
-    job = await gateway.submit(job, target)
-    return await _started(engine, call, job, options.wait_ms / 1000)
+async def get_job_result(
+    engine: Engine, call: Call, request: definition_requests.GetJobResult
+) -> definition_views.ResultResult:
+    """Return what a job came to, waiting for its end when that is wanted."""
+    if request.wait_ms:
+        await until_over(engine, call, request.job_id, request.wait_ms / 1000)
+    return await result_of(engine, request.job_id)
 
 
-def _id_for(key: str, owner: str) -> str:
-    """Return the id of the one job that there is for a key, whichever gateway is asked."""
-    return PREFIX + hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:26]
+async def result_of(engine: Engine, job_id: str) -> definition_views.ResultResult:
+    """Return what a job came to so far."""
+    seen = await _view(engine, job_id)
+    result: Any = {"success": True, "jobId": job_id, "status": seen["status"]}
+    result |= {name: seen[name] for name in ("exitCode", "attempt")}
+    result |= {name: seen[name] for name in ("reason", "error") if name in seen}
+    job = await gateway_of(engine).get(job_id)
+    if job.is_over and job.outcome is not None and job.outcome.result is not None:
+        result["result"] = json.loads(job.outcome.result)
+    return result  # type: ignore[no-any-return]
 
 
-def _fingerprint(request: ask.ExecuteAsync) -> str:
-    asked = request.model_dump(mode="json", exclude={"options": {"wait_ms"}}, exclude_defaults=True)
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-
-
-async def _started(engine: Engine, call: Call, job: ClusterJob, wait: float) -> view.ExecuteResult:
+async def started(engine: Engine, call: Call, job: ClusterJob, wait: float) -> view.ExecuteResult:
+    """Return what is to be said of a job that was taken in, waiting for its end when that is wanted."""
     if wait:
-        await _ended(engine, call, job.id, wait)
+        await until_over(engine, call, job.id, wait)
     seen = await _view(engine, job.id)
     result: view.ExecuteResult = {
         "success": True,
@@ -118,11 +88,12 @@ async def _started(engine: Engine, call: Call, job: ClusterJob, wait: float) -> 
 async def get_job_status(engine: Engine, call: Call, request: ask.GetJobStatus) -> view.JobResult:
     """Return a job, waiting for its end when that is wanted."""
     if request.wait_ms:
-        await _ended(engine, call, request.job_id, request.wait_ms / 1000)
+        await until_over(engine, call, request.job_id, request.wait_ms / 1000)
     return {"success": True, "job": await _view(engine, request.job_id)}
 
 
-async def _ended(engine: Engine, call: Call, job_id: str, wait: float) -> None:
+async def until_over(engine: Engine, call: Call, job_id: str, wait: float) -> None:
+    """Wait for the end of a job, at most as long as a call may wait."""
     wait = min(wait, engine.settings.max_wait_ms / 1000, call.patience)
     waiting = gateway_of(engine).wait(job_id, timeout=wait)
     await telling(engine.settings, call, wait, waiting, lambda: f"waiting for {job_id}")
@@ -135,7 +106,7 @@ async def _view(engine: Engine, job_id: str) -> view.JobView:
     if job.is_group:
         return cluster_job_view(engine, job, await gateway.family(job))
     live: view.JobView | None = None
-    if job.phase is ClusterPhase.CLAIMED:
+    if job.phase is ClusterPhase.CLAIMED and gateway.hears_of(job):
         try:
             live = (await gateway.ask(job, "console_get_job_status", {}))["job"]
         except (Unavailable, JobNotFound):
@@ -169,12 +140,9 @@ async def get_job_output(
         page: Any = await telling(
             engine.settings, call, wait / 1000, asking, lambda: f"no output of {job.id} yet"
         )
-    except (Unavailable, JobNotFound) as error:
-        if job.outcome is None and isinstance(error, Unavailable):
+    except (Unavailable, JobNotFound):
+        if job.outcome is None:
             raise
-        if job.outcome is None:  # its worker has taken it, and not begun yet
-            await asyncio.sleep(min(wait / 1000, _BEGINS_SECONDS))
-            return _page(job, (), options.since)
         return _page(job, _kept(job, options), options.since)
     # Its worker tells the end of the run before it is in the record; a client shall not see it twice.
     page |= {"jobId": job.id, "status": (await gateway.get(job.id)).status}
@@ -260,13 +228,7 @@ async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) 
     if job.is_group:
         raise _is_several(job, "send it to")
     arguments = {"input": request.input, "eof": request.eof}
-    try:
-        said: Any = await gateway.ask(job, "console_send_job_input", arguments)
-    except JobNotFound:
-        host = job.holder and job.holder.host
-        raise Conflict(
-            f"Worker {host} has taken job {job.id} and not begun it yet; try again.", jobId=job.id
-        ) from None
+    said: Any = await gateway.ask(job, "console_send_job_input", arguments)
     return {**said, "jobId": job.id}  # type: ignore[typeddict-item]
 
 
@@ -339,4 +301,4 @@ async def retry_job(engine: Engine, call: Call, request: ask.RetryJob) -> view.E
         retry_of=job.id,
     )
     taken = await gateway.submit(again, parse_target(job.target))
-    return await _started(engine, call, taken, 0)
+    return await started(engine, call, taken, 0)

@@ -75,7 +75,7 @@ def _is_listed(job: ClusterJob, options: ask.ListOptions, jobs: Mapping[str, Clu
         return False
     if options.status == "active":
         return not job.is_over
-    status = status_of_group(_children(job, jobs)) if job.is_group else job.status
+    status = status_of_group(job, _children(job, jobs)) if job.is_group else job.status
     return options.status in (None, status)
 
 

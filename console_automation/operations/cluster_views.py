@@ -91,7 +91,7 @@ def cluster_job_view(
     seen: dict[str, Any] = {**_asked(job), **(said or {})}
     seen |= {
         "id": job.id,
-        "status": status_of_group(tuple(children)) if children else job.status,
+        "status": status_of_group(job, children) if job.is_group else job.status,
         "createdAt": iso(job.created_at),
         "attempt": job.attempt,
         "maxAttempts": job.retry.max_attempts,
@@ -110,7 +110,7 @@ def cluster_job_view(
     if job.is_over or not said:
         seen["reason"] = job.reason
         seen["error"] = job.error and sanitize(job.error)
-    if children:
+    if job.is_group:
         seen["reason"], seen["error"] = None, _partial(children)
     if job.phase is ClusterPhase.PENDING or seen["status"] not in (
         "completed",
@@ -144,8 +144,7 @@ def _asked(job: ClusterJob) -> dict[str, Any]:
 def _waits_for(engine: Engine, job: ClusterJob, seen: dict[str, Any]) -> str | None:
     roster = gateway_of(engine).roster
     if job.phase is ClusterPhase.CLAIMED and job.holder:
-        found = roster.get(job.holder.host)
-        if found is None or not found.is_live:
+        if not gateway_of(engine).hears_of(job):
             return f"worker {job.holder.host} has not been heard of for a while; it may go on there"
         waiting: str | None = seen.get("waitingFor")
         return waiting

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, JsonValue
 
 from console_automation.operations.requests import (
+    Aim,
     JobId,
     Line,
     Milliseconds,
@@ -78,6 +79,7 @@ class RegisterJob(Request):
         description="One of roles and one of scopes must be there. An action without: anybody.",
     )
     hide_from_discovery: bool = False
+    target: Aim | None = Field(None, description="Where in the cluster it runs: _any, a host.")
 
 
 class ListJobDefinitions(Request):
@@ -96,6 +98,7 @@ class ExecuteJob(Request):
 
     name: Name
     input: Json = Field(default_factory=dict)
+    target: Aim | None = Field(None, description="Run it in the cluster.")
     background: bool = Field(False, description="Return at once.")
     idempotency_key: Name | None = Field(
         None, description="The same key and input again return the first job."

@@ -1,9 +1,9 @@
 """The operations about job definitions."""
 
+from console_automation.operations import cluster_jobs, definitions
 from console_automation.operations import definition_requests as requests
 from console_automation.operations import definition_texts as texts
 from console_automation.operations import definition_views as views
-from console_automation.operations import definitions
 from console_automation.operations.operation import Operation
 
 DEFINITION_OPERATIONS = (
@@ -52,6 +52,7 @@ DEFINITION_OPERATIONS = (
         request=requests.GetJobResult,
         result=views.ResultResult,
         run=definitions.get_job_result,
+        in_cluster=cluster_jobs.get_job_result,
         text=texts.came_to,
         read_only=True,
         idempotent=True,

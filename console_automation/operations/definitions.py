@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 from console_automation.core.access import Action, Rule
@@ -11,6 +12,7 @@ from console_automation.engine.commands import project_of
 from console_automation.engine.engine import Engine
 from console_automation.operations import definition_requests as ask
 from console_automation.operations import definition_views as view
+from console_automation.operations.cluster_execution import execute_definition
 from console_automation.operations.jobs import ended, job_view
 from console_automation.operations.submission import Call, retry_policy
 
@@ -30,17 +32,23 @@ def definition_of(request: ask.RegisterJob, *, source: Source) -> JobDefinition:
         retry=retry_policy(request.retry),
         tags=tuple(request.tags),
         labels=request.labels,
-        permissions=tuple(
-            Rule(
-                action=Action(each.action),
-                roles=tuple(each.roles),
-                scopes=tuple(each.scopes),
-                guard=each.custom,
-            )
-            for each in request.permissions
-        ),
+        permissions=rules_of(request.permissions),
         hidden=request.hide_from_discovery,
+        target=request.target,
         source=source,
+    )
+
+
+def rules_of(permissions: Sequence[ask.Permission]) -> tuple[Rule, ...]:
+    """Return the rules that a request gives."""
+    return tuple(
+        Rule(
+            action=Action(each.action),
+            roles=tuple(each.roles),
+            scopes=tuple(each.scopes),
+            guard=each.custom,
+        )
+        for each in permissions
     )
 
 
@@ -94,12 +102,18 @@ async def list_job_definitions(
 
 async def execute_job(engine: Engine, call: Call, request: ask.ExecuteJob) -> view.ResultResult:
     """Start a defined job, and wait for its result unless it is to stay in the background."""
-    spec = await engine.definitions.job_spec(request.name, request.input, caller_of(call))
+    definition, given = await engine.definitions.permitted(
+        request.name, request.input, caller_of(call)
+    )
+    target = request.target or definition.target
+    if target is not None:
+        return await execute_definition(engine, call, request, definition, given, target)
+    spec = engine.definitions.spec_of(definition, given, caller_of(call))
     if request.idempotency_key is not None:
         asked = json.dumps([request.name, request.input, spec.command.cwd], sort_keys=True)
         spec = replace(
             spec,
-            idempotency_key=_own_key(call, request.idempotency_key),
+            idempotency_key=own_key(call, request.idempotency_key),
             fingerprint=hashlib.sha256(asked.encode()).hexdigest(),
         )
     job = await engine.jobs.submit(spec)
@@ -108,7 +122,7 @@ async def execute_job(engine: Engine, call: Call, request: ask.ExecuteJob) -> vi
     return await _result(engine, job)
 
 
-def _own_key(call: Call, key: str) -> str:
+def own_key(call: Call, key: str) -> str:
     """Return a key as nobody else has it, no other principal and no schedule: it would find their job."""
     return key if call.principal.is_admin else f"principal:{call.principal.name}:{key}"
 

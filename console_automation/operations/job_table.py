@@ -85,7 +85,7 @@ JOB_OPERATIONS = (
         title="Wait for jobs",
         description=(
             "Wait until all of the jobs (or, with mode=any, one) are over, 45 s at most, and return"
-            " them. Call again while `unfinished` is not empty: cheaper than polling."
+            " them. Call again while `unfinished` is not empty."
         ),
         request=requests.WaitForJobs,
         result=views.WaitResult,
@@ -117,10 +117,7 @@ JOB_OPERATIONS = (
         name="console_list_jobs",
         guarded=True,
         title="List jobs",
-        description=(
-            "List jobs, newest first, also those of earlier clients and sessions; filter by"
-            " status, sessionId, name or tags."
-        ),
+        description=("List jobs, newest first, also those of earlier clients and sessions."),
         request=requests.ListJobs,
         result=views.ListResult,
         run=jobs.list_jobs,
@@ -133,7 +130,7 @@ JOB_OPERATIONS = (
         name="console_send_job_input",
         title="Feed a job",
         description=(
-            "Write text to the stdin of a running job that was started with options.keepStdin."
+            "Write to the stdin of a running job that was started with options.keepStdin."
         ),
         request=requests.SendJobInput,
         result=views.InputResult,
@@ -146,7 +143,7 @@ JOB_OPERATIONS = (
         toolset="jobs",
         name="console_retry_job",
         title="Run a job again",
-        description="Run a finished job's command again as a new job; the old record is kept.",
+        description="Run a finished job again as a new one; the old record is kept.",
         request=requests.RetryJob,
         result=views.ExecuteResult,
         run=jobs.retry_job,
@@ -172,8 +169,8 @@ JOB_OPERATIONS = (
         name="console_cleanup_jobs",
         title="Remove finished jobs",
         description=(
-            "Remove the records and output of finished jobs older than maxAge (default 24 h, which"
-            " also happens by itself). Jobs that are not over are never touched."
+            "Remove finished jobs and their output, older than maxAge (default 24 h, which also"
+            " happens by itself)."
         ),
         request=requests.CleanupJobs,
         result=views.CleanupResult,

@@ -6,11 +6,7 @@ import time
 
 from console_automation.core.job import (
     Job,
-    JobSpec,
-    Leftovers,
-    OnOutputLimit,
     Status,
-    TerminalSize,
 )
 from console_automation.core.output import text_of
 from console_automation.core.text import counted, human_bytes, human_seconds, sanitize
@@ -22,11 +18,18 @@ from console_automation.errors import BadRequest, Conflict
 from console_automation.operations import requests as ask
 from console_automation.operations import texts
 from console_automation.operations import views as view
-from console_automation.operations.cluster_jobs import execute_in_cluster
+from console_automation.operations.cluster_execution import execute_in_cluster
 from console_automation.operations.cluster_lists import list_cluster_jobs
 from console_automation.operations.cluster_views import is_cluster_job
 from console_automation.operations.session_commands import execute_in_session, in_scope
-from console_automation.operations.submission import Call, job_spec, newest, query_of, telling
+from console_automation.operations.submission import (
+    Call,
+    background_spec,
+    job_spec,
+    newest,
+    query_of,
+    telling,
+)
 from console_automation.ports.stores import JobFilter
 
 
@@ -51,42 +54,6 @@ async def execute_async(
         page = await engine.output.read(job.id, newest(engine.settings))
         result["output"] = view.chunk_views(page.page.chunks, raw=False)
     return result
-
-
-def background_spec(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:
-    """Return the spec of a background job. Raises what `job_spec` raises."""
-    options = request.options
-    timeout = options.timeout
-    if timeout is None:
-        timeout = engine.settings.job_timeout_ms
-    return job_spec(
-        engine,
-        call,
-        request,
-        options,
-        timeout=timeout / 1000 or None,
-        idle_timeout=options.idle_timeout and options.idle_timeout / 1000,
-        keep_stdin=options.keep_stdin,
-        merge_stderr=options.merge_stderr,
-        output_limit=options.output_limit_bytes or engine.settings.output_limit_bytes,
-        on_output_limit=OnOutputLimit(options.on_output_limit),
-        leftovers=Leftovers(options.leftovers),
-        terminal=_terminal(options),
-    )
-
-
-def _terminal(options: ask.ExecuteOptions) -> TerminalSize | None:
-    asked = options.terminal
-    if asked is None:
-        return None
-    if options.stdin is not None or options.merge_stderr:
-        name = "mergeStderr" if options.merge_stderr else "stdin"
-        raise BadRequest(
-            f"options.{name} is for pipes. On a terminal there is one stream of output, and input is"
-            " typed with console_send_job_input.",
-            field=f"options.{name}",
-        )
-    return TerminalSize(cols=asked.cols, rows=asked.rows)
 
 
 async def execute_command(

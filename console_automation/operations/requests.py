@@ -204,8 +204,10 @@ class JobOptions(RunOptions):
     notify: list[Notify] = Field(
         default_factory=list,
         max_length=20,
-        description="Tell of its end: {webhook: URL}, {email: address} or {command: shell line},"
-        " each with on: [statuses] if not any.",
+        description="Tell of its end: {webhook: URL}, {email: ...} or {command: line}, on: [statuses].",
+    )
+    target: Aim | None = Field(
+        None, description="In the cluster: _any, _all, a host, group:web.dev."
     )
 
 
@@ -225,9 +227,6 @@ class ExecuteOptions(JobOptions):
     )
     even_if_failed: bool = Field(False, description="Start it however those ended.")
     terminal: Terminal | None = Field(None, description="Run it on a terminal, not on pipes.")
-    target: Aim | None = Field(
-        None, description="Run it in the cluster: _any, _all, a host, or group:web.dev."
-    )
     wait_ms: Milliseconds = Field(0, description="Wait this long for its end.")
 
 
@@ -310,9 +309,7 @@ class ListOptions(Request):
     """Which jobs."""
 
     status: ListedStatus | None = Field(None, description="active: pending or running.")
-    cluster: Literal["jobs", "dead_letters"] | None = Field(
-        None, description="Those of the cluster; or those it gave up."
-    )
+    cluster: Literal["jobs", "dead_letters"] | None = None
     session_id: Name | None = None
     name: Name | None = None
     tags: Pairs = Field(default_factory=dict)

@@ -19,13 +19,14 @@ from console_automation.core.schedule import (
 from console_automation.core.trigger import Interval, Once, Trigger, cron, next_fire, zone_of
 from console_automation.engine.commands import project_of, resolve
 from console_automation.engine.engine import Engine
+from console_automation.engine.permissions import Kind
 from console_automation.errors import AccessDenied, BadRequest
 from console_automation.operations import schedule_requests as ask
 from console_automation.operations import schedule_views as view
+from console_automation.operations.cluster_execution import carried
 from console_automation.operations.definitions import caller_of
-from console_automation.operations.jobs import background_spec
 from console_automation.operations.requests import ExecuteAsync
-from console_automation.operations.submission import Call, retry_policy
+from console_automation.operations.submission import Call, background_spec, retry_policy
 
 _FARTHEST = 100 * 365 * 86_400.0  #: seconds ahead
 
@@ -34,6 +35,7 @@ async def create_schedule(
     engine: Engine, call: Call, request: ask.CreateSchedule
 ) -> view.ScheduleResult:
     """Make a schedule, for the caller's directory and with the caller's environment."""
+    engine.definitions.permissions.check_create(Kind.SCHEDULE, request.name, call.principal)
     now = engine.jobs.clock.now()
     spec, caller = await _target(engine, call, request)
     version = Version(
@@ -78,7 +80,10 @@ async def _target(
     asked = request.model_dump(
         by_alias=True, include={"command", "args", "options"}, exclude_none=True
     )
-    return background_spec(engine, call, ExecuteAsync.model_validate(asked)), None
+    command = ExecuteAsync.model_validate(asked)
+    if command.options.target is not None:
+        return carried(engine, call, command), None
+    return background_spec(engine, call, command), None
 
 
 def _trigger(asked: ask.Trigger, now: float) -> Trigger:

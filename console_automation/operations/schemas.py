@@ -22,6 +22,8 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
     "LeftoverView": ("", {"type": "object"}),
     "TerminalView": ("", {"type": "object"}),
     "UsageView": ("", {"type": "object"}),
+    "ChildView": ("", {"type": "object"}),
+    "LateView": ("", {"type": "object"}),
     "ProgressView": ("", {"type": "object"}),
     "OutputView": ("", {"type": "object"}),
     "SessionView": (

@@ -12,11 +12,18 @@ from typing import TypeVar
 
 from console_automation.config import Settings
 from console_automation.core.access import LOCAL, Principal
-from console_automation.core.job import Command, JobSpec
+from console_automation.core.job import (
+    Command,
+    JobSpec,
+    Leftovers,
+    OnOutputLimit,
+    TerminalSize,
+)
 from console_automation.core.retry import RETRIED_BY_DEFAULT, RetryPolicy
 from console_automation.engine.commands import on_terminal, project_of, resolve
 from console_automation.engine.engine import Engine
 from console_automation.engine.output import OutputQuery
+from console_automation.errors import BadRequest
 from console_automation.operations import requests as ask
 from console_automation.operations.notifying import notified
 
@@ -97,6 +104,42 @@ def job_spec(
         fingerprint=_fingerprint(request, cwd) if options.idempotency_key else "",
         owner=call.principal.name,
     )
+
+
+def background_spec(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:
+    """Return the spec of a background job of this machine. Raises what `job_spec` raises."""
+    options = request.options
+    timeout = options.timeout
+    if timeout is None:
+        timeout = engine.settings.job_timeout_ms
+    return job_spec(
+        engine,
+        call,
+        request,
+        options,
+        timeout=timeout / 1000 or None,
+        idle_timeout=options.idle_timeout and options.idle_timeout / 1000,
+        keep_stdin=options.keep_stdin,
+        merge_stderr=options.merge_stderr,
+        output_limit=options.output_limit_bytes or engine.settings.output_limit_bytes,
+        on_output_limit=OnOutputLimit(options.on_output_limit),
+        leftovers=Leftovers(options.leftovers),
+        terminal=_terminal(options),
+    )
+
+
+def _terminal(options: ask.ExecuteOptions) -> TerminalSize | None:
+    asked = options.terminal
+    if asked is None:
+        return None
+    if options.stdin is not None or options.merge_stderr:
+        name = "mergeStderr" if options.merge_stderr else "stdin"
+        raise BadRequest(
+            f"options.{name} is for pipes. On a terminal there is one stream of output, and input is"
+            " typed with console_send_job_input.",
+            field=f"options.{name}",
+        )
+    return TerminalSize(cols=asked.cols, rows=asked.rows)
 
 
 def retry_policy(retry: ask.Retry | None) -> RetryPolicy:

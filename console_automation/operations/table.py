@@ -28,6 +28,7 @@ from console_automation.ports.stores import AuditRecord
 log = logging.getLogger(__name__)
 
 _LONGEST_ERROR = 1000
+_SUBJECTS = ("jobId", "sessionId", "scheduleId", "runId")
 _GIVEN_UP = "given up"  # by the client; what it asked for may have happened
 
 
@@ -112,10 +113,10 @@ def _record(
 ) -> None:
     """Put a request that wanted to change something on record, with its outcome."""
     asked = arguments if isinstance(arguments, dict) else {}
-    subjects = ("jobId", "sessionId", "runId", "scheduleId")
-    about = (each.get(name) for name in subjects for each in (view, asked))
+    places = (view, view.get("run", {}), view.get("schedule", {}), asked)
+    about = (each.get(name) for name in _SUBJECTS for each in places)
     subject = next(filter(None, about), None)
-    command = asked.get("command")
+    command = asked.get("command", asked.get("name"))
     record = AuditRecord(
         at=engine.jobs.clock.now(),
         client=call.client,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from console_automation.operations.definition_requests import Json
+from console_automation.operations.definition_requests import Json, Permission
 from console_automation.operations.requests import (
     FinishedStatus,
     Milliseconds,
@@ -99,6 +99,9 @@ class RegisterWorkflow(Request):
     notify: list[Notify] = Field(
         default_factory=list, max_length=10, description="Who is told of each run's end."
     )
+    permissions: list[Permission] = Field(
+        default_factory=list, max_length=100, description="What others than the owner may do."
+    )
 
 
 class ExecuteWorkflow(Request):
@@ -112,6 +115,7 @@ class ExecuteWorkflow(Request):
         " depends on that.",
     )
     project: Text | None = Field(None, description="A directory. Default: the caller's.")
+    owner: Name | None = Field(None, description="Whose, if several have one of this name.")
     idempotency_key: Name | None = Field(
         None, description="The same key and input again return the first run."
     )
@@ -153,3 +157,4 @@ class RemoveWorkflow(Request):
 
     name: WorkflowName
     project: Text | None = Field(None, description="A directory. Default: the caller's.")
+    owner: Name | None = None

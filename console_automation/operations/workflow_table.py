@@ -9,13 +9,14 @@ from console_automation.operations.operation import Operation
 WORKFLOW_OPERATIONS = (
     Operation(
         toolset="workflows",
+        guarded=True,
         name="console_register_workflow",
         title="Keep a workflow",
         description=(
             "Keep a workflow: steps that are job definitions (console_register_job), each starting as"
             " soon as the steps it depends on are done. A step whose condition is false is skipped and"
             " its dependents run; when a step fails its dependents are skipped, unless"
-            " continueOnError. Cycles, unknown steps and unknown jobs are refused. Replaces the"
+            " continueOnError. Cycles, unknown steps and unknown jobs are refused. Replaces your"
             " workflow of that name in the project."
         ),
         request=requests.RegisterWorkflow,
@@ -26,6 +27,7 @@ WORKFLOW_OPERATIONS = (
     ),
     Operation(
         toolset="workflows",
+        guarded=True,
         name="console_execute_workflow",
         title="Run a workflow",
         description=(
@@ -41,6 +43,7 @@ WORKFLOW_OPERATIONS = (
     ),
     Operation(
         toolset="workflows",
+        guarded=True,
         name="console_get_workflow_status",
         title="Workflow run",
         description=(
@@ -56,6 +59,7 @@ WORKFLOW_OPERATIONS = (
     ),
     Operation(
         toolset="workflows",
+        guarded=True,
         name="console_cancel_workflow",
         title="Cancel a workflow run",
         description="End a run: its live steps are ended with all their processes, no other starts.",
@@ -68,6 +72,7 @@ WORKFLOW_OPERATIONS = (
     ),
     Operation(
         toolset="workflows",
+        guarded=True,
         name="console_list_workflows",
         title="List workflows",
         description="List the workflows and the latest runs.",
@@ -80,6 +85,7 @@ WORKFLOW_OPERATIONS = (
     ),
     Operation(
         toolset="workflows",
+        guarded=True,
         name="console_remove_workflow",
         title="Remove a workflow",
         description="Forget a workflow. Its runs go on, and stay.",

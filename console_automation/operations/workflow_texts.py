@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console_automation.core.access import LOCAL
 from console_automation.core.text import counted, human_seconds, one_line
 
 TYPE_CHECKING = False
@@ -84,7 +85,8 @@ def workflow_line(workflow: WorkflowView) -> str:
     steps = counted(len(workflow["steps"]), "step")
     triggers = "".join(f", {each['type']}" for each in workflow["triggers"])
     about = one_line(workflow["description"], 80)
-    return f"  {workflow['name']} ({steps}{triggers}){': ' if about else ''}{about}"
+    whose = "" if workflow["owner"] == LOCAL.name else f", of {workflow['owner']}"
+    return f"  {workflow['name']} ({steps}{triggers}{whose}){': ' if about else ''}{about}"
 
 
 def removed(result: RemovedResult) -> str:

@@ -43,6 +43,7 @@ class WorkflowView(TypedDict):
 
     name: str
     project: str
+    owner: str
     description: str
     steps: list[str]
     inputSchema: NotRequired[dict[str, Any]]
@@ -131,6 +132,7 @@ def workflow_view(registration: Registration) -> WorkflowView:
     view: WorkflowView = {
         "name": workflow.name,
         "project": registration.project,
+        "owner": registration.owner,
         "description": sanitize(workflow.description),
         "steps": [step.id for step in workflow.steps],
         "timeout": round(workflow.timeout * 1000),

@@ -3,17 +3,20 @@
 import os
 
 from console_automation.config import Settings
+from console_automation.core.access import Action
 from console_automation.core.job import Job
 from console_automation.core.workflow import Step, Trigger, TriggerKind, Workflow
 from console_automation.core.workflow_run import StepStatus, WorkflowRun, summary
 from console_automation.engine.commands import project_of
 from console_automation.engine.engine import Engine
-from console_automation.errors import BadRequest
+from console_automation.errors import AccessDenied, BadRequest
 from console_automation.operations import workflow_requests as ask
 from console_automation.operations import workflow_views as view
-from console_automation.operations.definitions import caller_of
+from console_automation.operations.definitions import caller_of, own_key, rules_of
 from console_automation.operations.notifying import notified
 from console_automation.operations.submission import Call, retry_policy, telling
+
+STEPS_SHOWN = 100  #: where nobody says how many
 
 
 def workflow_of(request: ask.RegisterWorkflow, settings: Settings) -> Workflow:
@@ -27,6 +30,7 @@ def workflow_of(request: ask.RegisterWorkflow, settings: Settings) -> Workflow:
         timeout=request.timeout / 1000,
         triggers=tuple(_trigger_of(trigger) for trigger in request.triggers),
         notify=notified(settings, request.notify, field="notify"),
+        permissions=rules_of(request.permissions),
     )
 
 
@@ -57,8 +61,13 @@ async def register_workflow(
     engine: Engine, call: Call, request: ask.RegisterWorkflow
 ) -> view.RegisteredResult:
     """Keep a workflow."""
+    if request.notify and not call.principal.is_admin:
+        raise AccessDenied(
+            f"{call.principal.name} may have nobody told of ends, and no command run at them: notify is for"
+            " the user of this machine. Leave it out."
+        )
     secrets = {each.path: each.secret for each in request.triggers if each.path and each.secret}
-    registration, replaced = await engine.workflows.register(
+    registration, replaced = await engine.workflows.registry.register(
         workflow_of(request, engine.settings), secrets, caller_of(call)
     )
     return {
@@ -77,15 +86,16 @@ async def execute_workflow(
         run = await workflows.rerun(request.rerun_of, caller_of(call))
     else:
         assert request.name is not None
-        registration = workflows.find(request.name, _project(call, request.project))
+        project = _project(call, request.project)
+        registration = workflows.registry.find(request.name, project, call.principal, request.owner)
         key = request.idempotency_key
         run = await workflows.execute(
             registration,
             request.input,
             caller_of(call),
-            key=None if key is None else f"execute:{key}",
+            key=None if key is None else f"execute:{own_key(call, key)}",
         )
-    return await _result(engine, call, run, wait=request.wait_ms, limit=100)
+    return await _result(engine, call, run, wait=request.wait_ms, limit=STEPS_SHOWN)
 
 
 async def get_workflow_status(
@@ -115,8 +125,10 @@ async def list_workflows(
 ) -> view.WorkflowsResult:
     """Return the workflows and the latest runs."""
     project = None if request.project is None else _project(call, request.project)
-    found = engine.workflows.registered(project)
-    runs = await engine.workflows.latest(project=project, name=request.name, limit=request.limit)
+    found = engine.workflows.registry.visible(call.principal, project, Action.LIST)
+    runs = await engine.workflows.latest(
+        project=project, name=request.name, limit=request.limit, principal=call.principal
+    )
     return {
         "success": True,
         "workflows": [
@@ -130,7 +142,10 @@ async def remove_workflow(
     engine: Engine, call: Call, request: ask.RemoveWorkflow
 ) -> view.RemovedResult:
     """Forget a workflow."""
-    gone = await engine.workflows.remove(request.name, _project(call, request.project))
+    project = _project(call, request.project)
+    gone = await engine.workflows.registry.remove(
+        request.name, project, call.principal, request.owner
+    )
     return {"success": True, "name": request.name, "project": gone.project}
 
 
@@ -146,12 +161,17 @@ async def _result(
     engine: Engine, call: Call, run: WorkflowRun, *, wait: float, limit: int
 ) -> view.RunResult:
     runs = engine.workflows.runs
-    wait = min(wait, engine.settings.max_wait_ms) / 1000
+    wait = min(wait / 1000, engine.settings.max_wait_ms / 1000, call.patience)
     if wait:
         waiting = runs.wait(run.id, timeout=wait)
         run = await telling(
             engine.settings, call, wait, waiting, lambda: f"{run.id}: {runs.progress(run.id)}"
         )
+    return run_result(engine, run, limit=limit)
+
+
+def run_result(engine: Engine, run: WorkflowRun, *, limit: int = STEPS_SHOWN) -> view.RunResult:
+    """Return a run with its steps as clients see it."""
     return view.run_result(run, _jobs_of(engine, run), limit=limit)
 
 

@@ -66,6 +66,11 @@ class Records(Protocol):
         """Remove a record; one that does not exist is no error."""
         ...
 
+    async def fill(self) -> float:
+        """Return which share of the room is in use, from 0 to 1. A write that replaces another of its size
+        may be refused when that is nearly 1."""
+        ...
+
     def watch(self) -> AsyncIterator[Stored | Gone | None]:
         """Yield every record there is, then None once, then every change as it comes.
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from console_automation.core.definition import JobDefinition
-from console_automation.core.job import (
-    Job,
-    Status,
-)
+from console_automation.core.job import Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.schedule import Execution, Schedule, Version
 from console_automation.core.session import Session, SessionCommand
@@ -202,14 +199,14 @@ class WorkflowStore(Protocol):
     """The workflows and their runs, durable. Writes are those of the Store."""
 
     def save(self, registration: Registration) -> Future[None]:
-        """Add a workflow, or replace the one of that name in its project."""
+        """Add a workflow, or replace its owner's of that name in its project."""
         ...
 
     async def all(self) -> list[Registration]:
-        """Return the workflows, by project and name."""
+        """Return the workflows, by project, name and owner."""
         ...
 
-    def delete(self, project: str, name: str) -> Future[None]:
+    def delete(self, project: str, name: str, owner: str) -> Future[None]:
         """Forget a workflow; its runs stay. An unknown one is no error."""
         ...
 
@@ -242,22 +239,34 @@ class WorkflowStore(Protocol):
         ...
 
     async def latest(
-        self, *, project: str | None, name: str | None, limit: int
+        self, *, project: str | None, name: str | None, limit: int, owner: str | None = None
     ) -> Sequence[RunSummary]:
-        """Return runs newest first."""
+        """Return runs newest first; of one owner if one is given."""
         ...
 
     async def unanswered(
         self, trigger: Trigger, registration: Registration, *, limit: int
     ) -> list[Job]:
         """Return finished jobs whose end was to start a workflow since it was registered and for which
-        there is no run; oldest first."""
+        there is no run, of whom it hears; oldest first."""
         ...
 
     def prune(self, *, ended_before: float) -> Future[None]:
         """Forget runs that ended before a time, but for those whose trigger is a job that is kept:
         these are what tells that its end has been answered."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The jobs whose idempotency keys begin with a prefix; or, unless `is_theirs`, all others."""
+
+    prefix: str
+    is_theirs: bool
+
+    def match(self, key: str) -> bool:
+        """Whether a job with this key is meant."""
+        return key.startswith(self.prefix) is self.is_theirs
 
 
 class Store(Protocol):
@@ -364,10 +373,11 @@ class Store(Protocol):
         keep: int,
         limit: int,
         project: str | None = None,
+        keys: Keys | None = None,
     ) -> list[Job]:
         """Return finished jobs that ended before a time, oldest first, sparing the newest `keep`.
 
-        With `project` it is about that project's jobs alone.
+        With `project` it is about that project's jobs alone; `keys` says whose idempotency keys count.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""A real nats-server on loopback, killed at will, which comes back with the same port and disk."""
+"""A real nats-server on loopback that can be killed and comes back with the same port and disk."""
 
 import json
 import socket

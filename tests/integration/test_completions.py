@@ -237,6 +237,30 @@ def test_open_sessions_are_candidates_by_name_where_a_name_will_do(project: Shel
     assert session not in asked(project, "job", "run", "--session", "")
 
 
+def test_definitions_workflows_and_their_runs_are_candidates(
+    server: Server, tmp_path: Path
+) -> None:
+    shell = Shell(server.home, tmp_path)
+    (tmp_path / "console-automation.toml").write_text("[jobs.hello]\ncommand = 'true'\n")
+    steps = '[[steps]]\nid = "one"\njob = "hello"\n'
+    (tmp_path / "greetings.toml").write_text(f'name = "greetings"\n{steps}')
+    shell.job("workflow", "register", "greetings.toml")
+    for words in (
+        ["exec"],
+        ["definitions"],
+        ["define", "--remove"],
+        ["schedule", "create", "--job"],
+    ):
+        assert "hello" in asked(shell, "job", *words, "he")
+    assert asked(shell, "job", "workflow", "remove", "") == ["greetings"]
+    assert asked(shell, "job", "workflow", "status", "") == [], "it has no run yet"
+    run = shell.job("workflow", "run", "greetings").stdout.strip()
+    for command in ("status", "cancel", "rerun"):
+        assert asked(shell, "job", "workflow", command, "gre") == ["greetings"]
+        assert asked(shell, "job", "workflow", command, run[:12]) == [run]
+    shell.job("workflow", "remove", "greetings")
+
+
 def test_behind_two_dashes_there_are_no_options(project: Shell) -> None:
     assert asked(project, "job", "logs", "--", "-") == []
     assert "server" in asked(project, "job", "logs", "--", "")

@@ -18,6 +18,7 @@ import pytest
 from console_automation.adapters.sqlite import opening
 from console_automation.adapters.sqlite.opening import load_migrations
 from console_automation.adapters.sqlite.store import SqliteStore
+from console_automation.core.access import Action, Rule
 from console_automation.core.job import (
     TERMINAL,
     Job,
@@ -37,6 +38,7 @@ from console_automation.core.session import (
 )
 from console_automation.core.shells import ShellKind
 from console_automation.core.trigger import Cron
+from console_automation.core.workflow import completion_key
 from console_automation.errors import Unavailable
 from console_automation.ports.stores import JobFilter
 from tests.builders import command, job
@@ -198,6 +200,35 @@ async def test_a_database_of_version_4_opens_with_all_that_is_new_in_it(home: Pa
     [run] = await store.workflows.unfinished()
     assert workflow.workflow.name == run.spec.workflow.name == "w"
     assert set(run.steps) == {"a"}
+    await store.close()
+
+
+async def test_workflows_of_before_there_were_owners_are_those_of_who_registered_them(
+    home: Path,
+) -> None:
+    restore(home, next(path for path in PAST if path.stem == "version_4"))
+    with closing(sqlite3.connect(home / "jobs.db")) as connection, connection:
+        connection.execute("UPDATE workflow_run SET key = 'completion:/p:w:job-completed'")
+    store = SqliteStore(home)
+    await store.open()
+    [workflow] = await store.workflows.all()
+    [run] = await store.workflows.latest(project=None, name=None, limit=9, owner="local")
+    answered = await store.workflows.run_by_key(completion_key(workflow, "job-completed"))
+    assert workflow.owner == "local" and answered is not None and answered.id == run.id
+    await store.close()
+
+
+async def test_a_database_of_version_5_opens_with_workflows_of_several_owners(home: Path) -> None:
+    restore(home, next(path for path in PAST if path.stem == "version_5"))
+    store = SqliteStore(home)
+    await store.open()
+    theirs, mine = await store.workflows.all()
+    assert (theirs.owner, mine.owner) == ("ci", "local")
+    assert theirs.workflow.permissions == (
+        Rule(action=Action.EXECUTE, roles=("r",), scopes=("s",)),
+    )
+    [run] = await store.workflows.latest(project=None, name=None, limit=9, owner="ci")
+    assert run.id == "workflow-0002"
     await store.close()
 
 

@@ -10,16 +10,14 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import mcp
 import pytest
 from mcp import MCPError
 
@@ -28,6 +26,7 @@ from console_automation.errors import BadRequest
 from console_automation.operations.table import OPERATIONS
 from tests.integration.clients import Answer, Connected, over_http
 from tests.integration.job_command import Shell
+from tests.integration.principals import as_principal, ended
 from tests.integration.servers import Server, serving
 from tests.integration.steps import ok, refused
 from tests.waiting import PATIENCE, until
@@ -55,42 +54,11 @@ def server() -> Iterator[Server]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-_NUMBERS = count()
-
-
-class Guest(Connected):
-    """A client of a principal whom nobody else is."""
-
-    def __init__(self, client: mcp.Client, name: str) -> None:
-        super().__init__(client)
-        self.name = name
-
-
-@asynccontextmanager
-async def as_principal(server: Server, kind: str, **words: Any) -> AsyncIterator[Guest]:
-    """A client with a token of its own."""
-    name = f"{kind}-{next(_NUMBERS)}"
-    given = {"roles": [], "scopes": [], "lifetime": None, **words}
-    token = Tokens(server.home).add(name, **given)
-    async with over_http(replace(server, token=token)) as client:
-        yield Guest(client, name)
-
-
 async def prepared(server: Server) -> None:
     """Have the user of the machine define some jobs."""
     async with over_http(server) as client:
         for definition in (OPEN, BUILDERS, SECRET):
             await ok(Connected(client), "console_register_job", **definition)
-
-
-async def ended(client: Connected, job_id: str) -> dict[str, Any]:
-    async def over() -> dict[str, Any] | None:
-        found = await ok(client, "console_get_job_result", jobId=job_id, waitMs=1000)
-        return found if found["status"] not in ("pending", "running") else None
-
-    found = await until(over, "the end")
-    assert found is not None
-    return found
 
 
 async def test_a_principal_runs_what_lets_them_and_sees_what_they_may_read(
@@ -177,8 +145,6 @@ async def test_everything_that_is_not_guarded_is_refused_and_not_even_listed(
         minimal: dict[str, dict[str, Any]] = {
             "console_execute_async": {"command": "touch /tmp/never"},
             "console_execute_command": {"command": "touch /tmp/never"},
-            "console_execute_workflow": {"name": "x"},
-            "console_register_workflow": {"name": "x", "steps": [{"id": "a", "job": "open"}]},
         }
         for tool in set(OPERATIONS) - GUARDED:
             asked = minimal.get(tool) or filled(tool)
@@ -186,13 +152,34 @@ async def test_everything_that_is_not_guarded_is_refused_and_not_even_listed(
             assert error["code"] == "POLICY_DENIED", (tool, error)
         with pytest.raises(MCPError):
             await ci.mcp.list_resources()
-        with pytest.raises(MCPError):
-            await ci.mcp.read_resource("job://job-1")
         for definition in (OPEN, {**OPEN, "name": "new"}):
             assert (await refused(ci, "console_register_job", **definition))[
                 "code"
             ] == "POLICY_DENIED"
         assert (await refused(ci, "console_remove_job", name="open"))["code"] == "POLICY_DENIED"
+
+
+async def test_nobody_else_can_tell_by_its_resource_whether_there_is_something(
+    server: Server,
+) -> None:
+    await prepared(server)
+    async with over_http(server) as client:
+        user = Connected(client)
+        steps = [{"id": "one", "job": "open"}]
+        await ok(user, "console_register_workflow", name="mine", steps=steps)
+        run = (await ok(user, "console_execute_workflow", name="mine", waitMs=1000))["run"]
+        uris = [f"workflow://{run['runId']}", "workflow://workflow-none", "job://job-none"]
+        assert (await client.read_resource(uris[0])).contents
+    async with as_principal(server, "ci", scopes=["everything"]) as ci:
+        answers = set()
+        for uri in uris:
+            with pytest.raises(MCPError) as read:
+                await ci.mcp.read_resource(uri)
+            with pytest.raises(MCPError) as listen:
+                async with ci.mcp.listen(resource_subscriptions=[uri]):
+                    pass
+            answers.add((str(read.value), str(listen.value)))
+    assert len(answers) == 1
 
 
 def filled(tool: str) -> dict[str, Any]:
@@ -221,6 +208,41 @@ async def test_a_principal_who_was_given_that_may_define_replace_and_remove(
         await ok(dev, "console_register_job", **mine)
         await ok(dev, "console_remove_job", name="mine")
         assert (await refused(dev, "console_register_job", **OPEN))["code"] == "POLICY_DENIED"
+
+
+async def test_who_may_create_is_said_by_rules_in_the_settings(home: Path) -> None:
+    rules = {
+        "create_definitions": "role:author+scope:define role:chief",
+        "create_workflows": "role:author",
+        "create_schedules": "",
+    }
+    new = {
+        "console_register_job": OPEN,
+        "console_register_workflow": {"name": "w", "steps": [{"id": "a", "job": "ready"}]},
+        "console_create_schedule": {"name": "s", "job": "ready", "trigger": {"everyMs": 3_600_000}},
+    }
+
+    async def created(client: Connected) -> list[str]:
+        answers = {tool: await client.call(tool, asked) for tool, asked in new.items()}
+        codes = {answer.structured.get("code") for answer in answers.values()}
+        assert codes <= {"POLICY_DENIED", None}
+        return [tool for tool, answer in answers.items() if not answer.is_error]
+
+    with serving(home, http=True, **TOOLSETS, **rules) as server:
+        server.call("console_register_job", name="ready", command="true")
+        for words in ({}, {"roles": ["author"]}, {"scopes": ["define", "definitions:create"]}):
+            async with as_principal(server, "ci", **words) as ci:
+                assert "console_register_job" not in await created(ci)
+        async with as_principal(server, "author", roles=["author"], scopes=["define"]) as author:
+            assert await created(author) == ["console_register_job", "console_register_workflow"]
+        async with as_principal(server, "ci") as ci:
+            assert await created(ci) == []
+        async with as_principal(server, "chief", roles=["chief"]) as chief:
+            # It is there by now: that is no creating, and its rules name nobody.
+            assert await created(chief) == []
+            await ok(chief, "console_register_job", **{**OPEN, "name": "another"})
+        async with over_http(server) as user:
+            assert await created(Connected(user)) == list(new)
 
 
 async def test_a_key_finds_no_job_of_somebody_else(server: Server) -> None:
@@ -252,8 +274,8 @@ async def test_an_mcp_session_is_for_whom_it_was_opened_and_not_there_for_others
 ) -> None:
     tokens = Tokens(server.home)
     mine, other = (
-        tokens.add(f"{kind}-{next(_NUMBERS)}", roles=[], scopes=[], lifetime=None)
-        for kind in ("mine", "other")
+        tokens.add(kind, roles=[], scopes=[], lifetime=None)
+        for kind in ("its-opener", "somebody-else")
     )
     async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE) as http:
 

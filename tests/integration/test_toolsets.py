@@ -25,9 +25,9 @@ DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "def
     params=[
         ("jobs", JOBS, {"job"}),
         ("sessions", SESSIONS | {"console_execute_command"}, {"session"}),
-        ("workflows", WORKFLOWS, set()),
+        ("workflows", WORKFLOWS, {"workflow"}),
         (" sessions  jobs", JOBS | SESSIONS, {"job", "session"}),
-        ("schedules", SCHEDULES, set()),
+        ("schedules", SCHEDULES, {"schedule"}),
         ("definitions", DEFINITIONS | {"console_get_job_status"}, set()),
     ],
     ids=lambda param: param[0].strip(),

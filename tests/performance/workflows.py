@@ -104,7 +104,7 @@ async def _workflow(engine: Engine, levels: Sequence[range], registering: list[f
         above = names
     workflow = Workflow(name="w", steps=tuple(steps), timeout=_PATIENCE)
     began = time.perf_counter()
-    kept, _ = await engine.workflows.register(workflow, {}, _CALLER)
+    kept, _ = await engine.workflows.registry.register(workflow, {}, _CALLER)
     registered = time.perf_counter()
     run = await engine.workflows.execute(kept, {}, _CALLER)
     run = await engine.workflows.runs.wait(run.id, timeout=_PATIENCE)

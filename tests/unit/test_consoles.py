@@ -222,8 +222,8 @@ async def test_every_step_is_told_to_those_who_listen_and_a_bad_listener_harms_n
     def bad(each: Session) -> None:
         raise ValueError("bad listener")
 
-    bench.manager.listen(bad)
-    leave = bench.manager.listen(lambda each: told.append(each.phase))
+    bench.manager.feed.listen(bad)
+    leave = bench.manager.feed.listen(lambda each: told.append(each.phase))
     await bench.closed(await bench.opened("exit 3"))
     await until(lambda: not bench.manager.live)
     assert told == [SessionPhase.OPENING, SessionPhase.OPEN, SessionPhase.CLOSED]

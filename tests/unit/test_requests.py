@@ -224,9 +224,11 @@ async def test_what_was_asked_is_on_record_with_its_outcome(engine: Engine) -> N
     await invoke(engine, "console_execute_async", {"command": "exit 1"}, CALL)
     await invoke(engine, "console_execute_async", {"command": 5}, CALL)
     await invoke(engine, "console_cancel_job", {"jobId": "job\x1b[31m\nx"}, CALL)
+    await invoke(engine, "console_cancel_workflow", {"runId": "workflow-1"}, CALL)
     await invoke(engine, "console_get_job_metrics", {}, CALL)
     audit = await engine.jobs.ledger.store.audit(limit=10)
     assert [(entry.operation, entry.outcome, entry.job_id) for entry in audit] == [
+        ("console_cancel_workflow", "WORKFLOW_NOT_FOUND", "workflow-1"),
         ("console_cancel_job", "JOB_NOT_FOUND", "job x"),
         ("console_execute_async", "INVALID_ARGUMENT", None),
         ("console_execute_async", "ok", "job-0001"),

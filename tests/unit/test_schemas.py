@@ -37,6 +37,7 @@ def parts_of(schema: Any) -> Iterator[dict[str, Any]]:
         ({"definitions"}, 8_000),
         ({"schedules"}, 8_000),
         ({"workflows"}, 8_000),
+        ({"cluster"}, 4_000),
     ],
     ids=lambda each: " ".join(sorted(each)) if isinstance(each, set) else str(each),
 )
@@ -129,6 +130,7 @@ def test_every_argument_says_what_type_it_is(operation: Operation) -> None:
                     "evenIfFailed": True,
                     "notify": [{"email": "me@example.org", "on": ["failed"]}],
                     "terminal": {"cols": 80, "rows": 24},
+                    "target": "group:web.dev",
                     "waitMs": 1,
                 },
             },
@@ -163,6 +165,7 @@ def test_every_argument_says_what_type_it_is(operation: Operation) -> None:
                     "tags": {},
                     "project": "/",
                     "ref": "r",
+                    "cluster": "dead_letters",
                     "limit": 1,
                     "cursor": "job-1",
                 }

@@ -20,6 +20,7 @@ from console_automation.core.retry import RetryPolicy
 from console_automation.core.workflow import Registration, Step, Trigger, TriggerKind, Workflow
 from console_automation.core.workflow_run import RunReason, StepStatus, WorkflowRun
 from console_automation.engine.admission import Admission
+from console_automation.engine.carrying import Carrying
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.workflows import Workflows
@@ -87,6 +88,7 @@ class Bench:
             read_project=lambda project: {},
             principals=Everybody(),
             guards=Everybody(),
+            carrying=Carrying("/nowhere", is_gateway=False),
         )
         self.workflows = Workflows(
             jobs=self.jobs,
@@ -118,7 +120,7 @@ class Bench:
 
     async def keep(self, *steps: Step, **fields: Any) -> Registration:
         secrets = {t.path: SECRET for t in fields.get("triggers", ()) if t.path}
-        kept, _ = await self.workflows.register(
+        kept, _ = await self.workflows.registry.register(
             Workflow(**{"name": "w", "steps": steps, **fields}), secrets, CALLER
         )
         return kept
@@ -418,15 +420,15 @@ async def test_one_key_is_one_run_however_often_it_is_asked_for(bench: Bench) ->
 
 async def test_a_name_means_the_own_project_s_workflow_else_the_only_one(bench: Bench) -> None:
     here = await bench.keep(step("a", "exit-0"))
-    assert bench.workflows.find("w", "/") is here
-    assert bench.workflows.find("w", "/elsewhere") is here
+    assert bench.workflows.registry.find("w", "/", LOCAL) is here
+    assert bench.workflows.registry.find("w", "/elsewhere", LOCAL) is here
     with pytest.raises(WorkflowNotFound, match="Did you mean 'w'"):
-        bench.workflows.find("ww", "/")
+        bench.workflows.registry.find("ww", "/", LOCAL)
     await bench.restart()
-    assert bench.workflows.find("w", "/") == here
-    await bench.workflows.remove("w", "/")
+    assert bench.workflows.registry.find("w", "/", LOCAL) == here
+    await bench.workflows.registry.remove("w", "/", LOCAL)
     with pytest.raises(WorkflowNotFound):
-        bench.workflows.find("w", "/")
+        bench.workflows.registry.find("w", "/", LOCAL)
 
 
 async def test_a_workflow_of_too_many_steps_or_with_unknown_jobs_is_refused(bench: Bench) -> None:
@@ -436,7 +438,7 @@ async def test_a_workflow_of_too_many_steps_or_with_unknown_jobs_is_refused(benc
         await bench.keep(step("a", "none"))
     with pytest.raises(BadRequest, match="inputSchema"):
         await bench.keep(step("a", "exit-0"), input_schema={"type": "no type"})
-    assert not bench.workflows.registered()
+    assert not bench.workflows.registry.visible(LOCAL)
 
 
 # -- triggers --------------------------------------------------------------------------------------
@@ -487,7 +489,7 @@ def after(**fields: Any) -> Trigger:
 
 
 async def runs_of(bench: Bench) -> list[WorkflowRun]:
-    found = await bench.workflows.latest(project=None, name=None, limit=99)
+    found = await bench.workflows.latest(project=None, name=None, limit=99, principal=LOCAL)
     return [await bench.workflows.runs.get(each.id) for each in found]
 
 

@@ -1,4 +1,4 @@
-"""One connection to a server, from its beginning to its end. What is asked of it then has failed."""
+"""One connection to a server, from beginning to end. What is asked of it when it ends has failed."""
 
 import asyncio
 import json

@@ -14,7 +14,7 @@ HEARTBEAT = 5  # seconds
 ROUND = 6 * HEARTBEAT  # after which a request for messages is made again
 SECOND = 10**9  # JetStream counts in nanoseconds
 STATUS = "Status"
-#: what the server says instead of a message: there is none; the time is over; it is still there
+#: what the server says instead of a message: there is none; the time is over, or others wait; it is there
 NOTHING_THERE, TIME_OVER, ALIVE = "404", "408", "100"
 
 
@@ -44,7 +44,7 @@ class Pull:
         found: list[Msg] = []
         while len(found) < batch:
             message = await self._next(PATIENCE)
-            if status_of(message) == NOTHING_THERE:
+            if status_of(message) in (NOTHING_THERE, TIME_OVER):
                 break
             found.append(self._checked(message))
         return found

@@ -1,4 +1,4 @@
-"""Records in a bucket: a stream with one message for each subject, as NATS keeps keys and values."""
+"""Records in a bucket: a stream with one message per subject, as NATS keeps keys and values."""
 
 import base64
 import math
@@ -86,6 +86,15 @@ class NatsRecords:
             except Refused as error:
                 raise Unavailable(f"The cluster does not remove {key!r}: {error}.") from error
             await self._mark(key)
+
+    async def fill(self) -> float:
+        """Ask for the size of the stream."""
+        try:
+            found = await self._connection.live().api(f"STREAM.INFO.{self.stream}")
+        except Refused as error:
+            raise Unavailable(f"The cluster does not say how full it is: {error}.") from error
+        most = int(found["config"]["max_bytes"])
+        return int(found["state"]["bytes"]) / most if most > 0 else 0.0
 
     async def _mark(self, key: str) -> None:
         headers = {OPERATION: "PURGE", "Nats-Rollup": "sub", "Nats-TTL": str(MARKERS_KEPT)}

@@ -30,6 +30,7 @@ class Place:
     def __init__(self, stream: str, longest: float) -> None:
         self.stream = stream
         self.seen = 0
+        self.begun: int | None = None  #: the last message there was when the watch began
         self._longest = longest
         self._heard = time.monotonic()
         self._created: str | None = None
@@ -58,7 +59,13 @@ class Place:
         if time.monotonic() - self._heard > self._longest:
             raise Missed(f"{self.stream} was out of sight for too long; begin again.")
         self._created = info["created"]
+        if self.begun is None:
+            self.begun = last
         return last
+
+    def is_news(self, record: Stored | Gone) -> bool:
+        """Whether it is worth telling: a record that was gone before has never been told of."""
+        return isinstance(record, Stored) or self.begun is None or self.seen > self.begun
 
     async def consumer(self, live: Live) -> tuple[str, int]:
         """Return the name of a consumer that begins here, and the number of the last message there is."""
@@ -91,7 +98,9 @@ async def watch(
             async with Pull(live, stream, consumer) as pull:
                 async for message in everything(pull, place, last):
                     if message is not None:
-                        yield record(message, prefix)
+                        found = record(message, prefix)
+                        if place.is_news(found):
+                            yield found
                     elif not told:
                         told = True
                         yield None

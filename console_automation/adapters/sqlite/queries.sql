@@ -75,6 +75,7 @@ SELECT created_at, started_at, completed_at
 SELECT * FROM job
  WHERE status = :status AND completed_at < :ended_before
    AND (:project IS NULL OR project = :project)
+   AND (:keys IS NULL OR (substr(coalesce(idempotency_key, ''), 1, length(:keys)) = :keys) = :with_keys)
  ORDER BY completed_at
  LIMIT :limit
 
@@ -276,26 +277,26 @@ SELECT data FROM definition ORDER BY name
 DELETE FROM definition WHERE name = :name
 
 -- save_workflow --
--- Add a workflow, or replace the one of its name.
-INSERT INTO workflow (project, name, registered_at, definition, caller, secrets)
-VALUES (:project, :name, :registered_at, :definition, :caller, :secrets)
-    ON CONFLICT (project, name) DO UPDATE
+-- Add a workflow, or replace the one of its name and owner.
+INSERT INTO workflow (project, name, owner, registered_at, definition, caller, secrets)
+VALUES (:project, :name, :owner, :registered_at, :definition, :caller, :secrets)
+    ON CONFLICT (project, name, owner) DO UPDATE
    SET registered_at = excluded.registered_at, definition = excluded.definition,
        caller = excluded.caller, secrets = excluded.secrets
 
 -- all_workflows --
--- Return the workflows by project and name.
-SELECT * FROM workflow ORDER BY project, name
+-- Return the workflows by project, name and owner.
+SELECT * FROM workflow ORDER BY project, name, owner
 
 -- delete_workflow --
 -- Forget a workflow.
-DELETE FROM workflow WHERE project = :project AND name = :name
+DELETE FROM workflow WHERE project = :project AND name = :name AND owner = :owner
 
 -- insert_workflow_run --
 -- Add a run.
-INSERT INTO workflow_run (id, project, name, key, cause, rerun_of, created_at, spec,
+INSERT INTO workflow_run (id, project, name, owner, key, cause, rerun_of, created_at, spec,
                           status, stop, reason, error, ended_at)
-VALUES (:id, :project, :name, :key, :cause, :rerun_of, :created_at, :spec,
+VALUES (:id, :project, :name, :owner, :key, :cause, :rerun_of, :created_at, :spec,
         :status, :stop, :reason, :error, :ended_at)
 
 -- update_workflow_run --
@@ -330,13 +331,16 @@ SELECT step, state, result FROM workflow_step WHERE run_id = :id
 SELECT id, project, name, cause, rerun_of, created_at, status, reason, error, ended_at
   FROM workflow_run
  WHERE (:project IS NULL OR project = :project) AND (:name IS NULL OR name = :name)
+   AND (:owner IS NULL OR owner = :owner)
  ORDER BY id DESC
  LIMIT :limit
 
 -- unanswered_jobs --
--- Return jobs of a project that ended since a time and are the cause of no run of a workflow.
+-- Return jobs of a project, and of an owner if one is given, that ended since a time and are the cause of
+-- no run of a workflow.
 SELECT job.* FROM job
  WHERE completed_at >= :since AND project = :project
+   AND (:owner IS NULL OR json_extract(spec, '$.owner') = :owner)
    AND (:job_name IS NULL OR job.name = :job_name)
    AND (:definition IS NULL OR json_extract(tags, '$.definition') = :definition)
    AND status IN (SELECT value FROM json_each(:statuses))

@@ -22,6 +22,7 @@ from console_automation.ports.stores import (
     DefinitionStore,
     Entry,
     JobFilter,
+    Keys,
     Outbox,
     ScheduleStore,
     SessionStore,
@@ -187,6 +188,7 @@ class SqliteStore:
         keep: int,
         limit: int,
         project: str | None = None,
+        keys: Keys | None = None,
     ) -> list[Job]:
         """Return finished jobs that ended before a time, sparing the newest `keep`."""
 
@@ -205,6 +207,8 @@ class SqliteStore:
                     "ended_before": bound,
                     "limit": limit,
                     "project": project,
+                    "keys": keys and keys.prefix,
+                    "with_keys": keys and keys.is_theirs,
                 }
                 jobs += map(job_of, connection.execute(self._sql["expired"], values))
             return sorted(jobs, key=lambda job: job.completed_at or 0.0)[:limit]

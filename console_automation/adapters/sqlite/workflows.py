@@ -33,10 +33,11 @@ class SqliteWorkflows:
         self._outbox = outbox
 
     def save(self, registration: Registration) -> Future[None]:
-        """Add a workflow, or replace the one of its name."""
+        """Add a workflow, or replace the one of its name and owner."""
         values = {
             "project": registration.project,
             "name": registration.workflow.name,
+            "owner": registration.owner,
             "registered_at": registration.registered_at,
             "definition": dump(workflow_to_plain(registration.workflow)),
             "caller": dump(caller_to_plain(registration.caller)),
@@ -45,15 +46,15 @@ class SqliteWorkflows:
         return self._database.write([(self._sql["save_workflow"], values)])
 
     async def all(self) -> list[Registration]:
-        """Return the workflows by project and name."""
+        """Return the workflows by project, name and owner."""
         sql = self._sql["all_workflows"]
         return await self._database.read(
             lambda connection: [_registration(row) for row in connection.execute(sql)]
         )
 
-    def delete(self, project: str, name: str) -> Future[None]:
+    def delete(self, project: str, name: str, owner: str) -> Future[None]:
         """Forget a workflow."""
-        values = {"project": project, "name": name}
+        values = {"project": project, "name": name, "owner": owner}
         return self._database.write([(self._sql["delete_workflow"], values)])
 
     def add_run(self, run: WorkflowRun) -> Future[None]:
@@ -62,6 +63,7 @@ class SqliteWorkflows:
         values = {
             "project": spec.project,
             "name": spec.workflow.name,
+            "owner": spec.owner,
             "key": spec.key,
             "cause": spec.trigger,
             "rerun_of": spec.rerun_of,
@@ -105,11 +107,11 @@ class SqliteWorkflows:
         return await self._runs("unfinished_workflow_runs")
 
     async def latest(
-        self, *, project: str | None, name: str | None, limit: int
+        self, *, project: str | None, name: str | None, limit: int, owner: str | None = None
     ) -> Sequence[RunSummary]:
         """Return runs newest first."""
         sql = self._sql["latest_workflow_runs"]
-        values = {"project": project, "name": name, "limit": limit}
+        values = {"project": project, "name": name, "owner": owner, "limit": limit}
         return await self._database.read(
             lambda connection: [_summary(row) for row in connection.execute(sql, values)]
         )
@@ -122,6 +124,7 @@ class SqliteWorkflows:
         values = {
             "since": registration.registered_at,
             "project": registration.project,
+            "owner": registration.hears_of,
             "job_name": trigger.job_name,
             "definition": trigger.definition,
             "statuses": dump(list(trigger.statuses)),

@@ -114,17 +114,15 @@ class Place:
         if action.choices is not None:
             return NOTHING, [(str(each), "") for each in action.choices]
         if action.metavar == "JOB" and self.name == "dlq":
-            return NOTHING, dead_letters()
+            return NOTHING, dead_letters(begun)
         if action.metavar == "JOB":
             return NOTHING, jobs(begun, finished=self.name in _FINISHED_TOO)
         if action.metavar == "SESSION":
             named = self.name in _BY_NAME
             also = jobs(begun, finished=False) if self.name == "attach" else []
             return NOTHING, sessions(begun, named=named) + also
-        if action.metavar == "SCHEDULE":
-            return NOTHING, schedules()
-        if action.metavar in ("HOST", "TARGET"):
-            return NOTHING, workers(as_targets=action.metavar == "TARGET")
+        if (found := _NAMED.get(str(action.metavar))) is not None:
+            return NOTHING, found(begun)
         return _BY_METAVAR.get(str(action.metavar), NOTHING), []
 
 
@@ -178,7 +176,7 @@ def sessions(begun: str, *, named: bool) -> "Found":
     return found
 
 
-def schedules() -> "Found":
+def schedules(begun: str) -> "Found":
     """Return the schedules of this project by name."""
     from console_automation.core.text import one_line
 
@@ -187,7 +185,7 @@ def schedules() -> "Found":
     return [(each["name"], one_line(each["command"], _ABOUT)) for each in listed]
 
 
-def dead_letters() -> "Found":
+def dead_letters(begun: str) -> "Found":
     """Return the dead letters of the cluster."""
     from console_automation.core.text import one_line
 
@@ -198,15 +196,61 @@ def dead_letters() -> "Found":
     ]
 
 
-def workers(*, as_targets: bool) -> "Found":
-    """Return the workers of the cluster by host; as targets their labels and what means several, too."""
+def workers(begun: str) -> "Found":
+    """Return the workers of the cluster, by host."""
     listed = _ask("console_list_workers", {}).get("workers", [])
-    found: Found = [(each["host"], each["status"]) for each in listed]
-    if not as_targets:
-        return found
-    labels = {f"{n}:{value}" for each in listed for n, value in each["labels"].items()}
-    several = [("_any", "one that has room"), ("_all", "every worker")]
-    return [*several, *found, *((label, "each with this label") for label in sorted(labels))]
+    return [(each["host"], each["status"]) for each in listed]
+
+
+def targets(begun: str) -> "Found":
+    """Return what a job can be aimed at: workers by host, by label, or whichever there are."""
+    listed = _ask("console_list_workers", {}).get("workers", [])
+    labels = {f"{name}:{value}" for each in listed for name, value in each["labels"].items()}
+    return [
+        ("_any", "one that has room"),
+        ("_all", "every worker"),
+        *((each["host"], each["status"]) for each in listed),
+        *((label, "each with this label") for label in sorted(labels)),
+    ]
+
+
+def definitions(begun: str) -> "Found":
+    """Return the job definitions that there are here, by name."""
+    from console_automation.core.text import one_line
+
+    listed = _ask("console_list_job_definitions", {"limit": _NEWEST}).get("definitions", [])
+    return [(each["name"], one_line(each["description"], _ABOUT)) for each in listed]
+
+
+def workflows(begun: str) -> "Found":
+    """Return the workflows of this project by name."""
+    from console_automation.core.text import one_line
+
+    listed = _workflows().get("workflows", [])
+    return [(each["name"], one_line(each["description"], _ABOUT)) for each in listed]
+
+
+def workflow_runs(begun: str) -> "Found":
+    """Return the workflows of this project that have a run, by name; the runs by id if one is begun."""
+    found: Found = []
+    for run in _workflows().get("runs", []):
+        found += _called(run["runId"], run["workflow"], run["status"], begun, found)
+    return found
+
+
+def _workflows() -> "dict[str, Any]":
+    return _ask("console_list_workflows", {"project": arguments.here(), "limit": _NEWEST})
+
+
+#: What lists the candidates, by metavar.
+_NAMED = {
+    "DEFINITION": definitions,
+    "HOST": workers,
+    "RUN": workflow_runs,
+    "SCHEDULE": schedules,
+    "TARGET": targets,
+    "WORKFLOW": workflows,
+}
 
 
 def _called(identity: str, name: str | None, about: str, begun: str, before: "Found") -> "Found":

@@ -1,4 +1,4 @@
-"""Telling clients that a job, a session or what it prints has changed, so that they need not poll.
+"""Telling clients that a resource or a task has changed, so that they need not poll.
 
 Clients of the older era subscribe, those of the newer one listen. A cue says only that there is
 something new, never what: a client that is slow to read is told once of what changed many times, so
@@ -7,7 +7,7 @@ nobody's backlog grows beyond what they asked to hear of.
 
 import asyncio
 import logging
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import mcp_types as types
@@ -18,8 +18,8 @@ from mcp.server.subscriptions import SUBSCRIPTION_ID_META_KEY
 
 from console_automation.core.session import Session, SessionPhase
 from console_automation.engine.engine import Engine
-from console_automation.engine.feed import Change
-from console_automation.engine.output import OutputQuery, OutputReader
+from console_automation.engine.feed import Change, News
+from console_automation.engine.output import OutputQuery
 from console_automation.errors import ConsoleAutomationError
 from console_automation.frontends.mcp.addresses import Address, parsed
 from console_automation.frontends.mcp.tasks import Tasks
@@ -78,7 +78,9 @@ class Subscriptions:
         self._subscribers: dict[Connection, Outbox] = {}
         self._followers: dict[Address, asyncio.Task[None]] = {}
         engine.jobs.ledger.feed.listen(self._changed)
-        engine.consoles.listen(self._session_changed)
+        engine.consoles.feed.listen(self._session_changed)
+        engine.workflows.runs.feed.listen(partial(self._heard, "workflow"))
+        engine.schedules.feed.listen(partial(self._heard, "schedule"))
 
     def __len__(self) -> int:
         """Return how many clients want to be told of anything."""
@@ -167,26 +169,21 @@ class Subscriptions:
             self._follow(owner)
 
     def _changed(self, change: Change) -> None:
-        job_id = change.after.id
-        self._tell(f"job://{job_id}")
-        if change.before is None:
-            self._tell_of_list()
-        for outbox in self._outboxes:
-            if change.before is not None and job_id in outbox.task_ids:
-                outbox.put(_TASK, job_id)
+        self._heard("job", News(id=change.after.id, is_new=change.before is None))
 
     def _session_changed(self, session: Session) -> None:
-        address = Address(scheme="session", id=session.id)
-        self._tell(address.uri)
-        if session.phase is SessionPhase.OPENING and len(session.sizes) == 1:
-            self._tell_of_list()
-        else:
-            self._tell(replace(address, part="screen").uri)  # it may have another size
+        is_new = session.phase is SessionPhase.OPENING and len(session.sizes) == 1
+        self._heard("session", News(id=session.id, is_new=is_new))
+        if not is_new:  # it may have another size
+            self._tell(Address(scheme="session", id=session.id, part="screen").uri)
 
-    def _tell_of_list(self) -> None:
+    def _heard(self, scheme: str, news: News) -> None:
+        self._tell(Address(scheme=scheme, id=news.id).uri)
         for outbox in self._outboxes:
-            if outbox.wants_list:
+            if news.is_new and outbox.wants_list:
                 outbox.put(_LIST_CHANGED)
+            if news.id in outbox.task_ids:
+                outbox.put(_TASK, news.id)
 
     def _tell(self, uri: str) -> None:
         for outbox in self._outboxes:
@@ -194,13 +191,13 @@ class Subscriptions:
                 outbox.put(_UPDATED, uri)
 
     def _follow(self, owner: Address) -> None:
-        """Watch what a job or a session prints, as long as somebody wants to hear of it."""
+        """Watch what something prints, as long as somebody wants to hear of it."""
         if owner not in self._followers:
             self._followers[owner] = asyncio.create_task(self._follow_output(owner))
 
     async def _follow_output(self, owner: Address) -> None:
         try:
-            await self._tell_of_output(owner, [each.uri for each in owner.parts])
+            await self._tell_of_output(owner, [each.uri for each in owner.all if each.part])
         except ConsoleAutomationError as error:
             log.info("the output of %s is not followed: %s", owner.id, error)
         finally:
@@ -208,10 +205,8 @@ class Subscriptions:
 
     async def _tell_of_output(self, owner: Address, uris: list[str]) -> None:
         """Tell of output until nobody wants to hear of it, or there will be none."""
-        engine = self._engine
-        reader: OutputReader[Any] = (
-            engine.output if owner.scheme == "job" else engine.session_output
-        )
+        assert owner.kind.printed is not None  # else it had no parts
+        reader = owner.kind.printed(self._engine)
         cursor = 0
         while True:
             query = OutputQuery(since=cursor, max_bytes=1, max_chunks=1, wait=30.0)

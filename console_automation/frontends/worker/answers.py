@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 
+from console_automation.core.cluster_job import key_of
 from console_automation.core.question import (
     FRESH_SECONDS,
     answer_to_bytes,
@@ -74,8 +75,3 @@ class Answers:
         if nonce in self._nonces:
             raise BadRequest("This question has been asked before.")
         self._nonces[nonce] = now
-
-
-def key_of(job_id: str, epoch: int) -> str:
-    """Return the idempotency key under which an epoch of a job is a job of this machine."""
-    return f"cluster:{job_id}:{epoch}"

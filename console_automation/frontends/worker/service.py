@@ -14,6 +14,7 @@ from typing import Any
 
 from console_automation.core.cluster_job import (
     ANY_QUEUE,
+    CLUSTER_KEYS,
     Claimed,
     ClusterJob,
     ClusterPhase,
@@ -22,6 +23,7 @@ from console_automation.core.cluster_job import (
     Outcome,
     Refused,
     is_unfinished,
+    key_of,
     queue_of,
 )
 from console_automation.core.job import Job, Status
@@ -29,6 +31,7 @@ from console_automation.engine.cluster import Cluster
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
+from console_automation.engine.retention import FINISHED
 from console_automation.errors import (
     ConsoleAutomationError,
     InvalidTransition,
@@ -36,17 +39,22 @@ from console_automation.errors import (
     LimitReached,
     Unavailable,
 )
-from console_automation.frontends.worker.answers import Answers, key_of
+from console_automation.frontends.worker.answers import Answers
 from console_automation.frontends.worker.presence import Presence
+from console_automation.operations.cluster_taking import TAKING
 from console_automation.operations.submission import Call
-from console_automation.operations.table import invoke
+from console_automation.operations.table import OPERATIONS, invoke
 from console_automation.ports.cluster import Hint
+from console_automation.ports.stores import Keys
 
 log = logging.getLogger(__name__)
 
 _FETCH_SECONDS = 5.0
 _AGAIN_SECONDS = 0.5
 _BUSY_SECONDS = 0.2
+_FORGOTTEN_AT_ONCE = 200
+_LARGEST_RESULT = 1 << 18  #: that is kept in the record, which has to fit a message of NATS
+_TAKING = {"console_execute_async": OPERATIONS["console_execute_async"], **TAKING}
 
 
 class WorkerService:
@@ -177,12 +185,15 @@ class WorkerService:
 
     async def _submitted(self, job: ClusterJob) -> Job | None:
         """Return the job of this machine that it becomes; None when it was given back."""
-        options = {
-            **job.request.get("options", {}),
-            "idempotencyKey": key_of(job.id, job.epoch),
-        }
-        arguments = {**job.request, "options": options}
-        answer = await invoke(self._engine, "console_execute_async", arguments, self._call)
+        key = key_of(job.id, job.epoch)
+        if "definition" in job.request:
+            name = "take_definition"
+            arguments = {each: job.request[each] for each in ("definition", "input")} | {"key": key}
+        else:
+            name = "console_execute_async"
+            options = {**job.request.get("options", {}), "idempotencyKey": key}
+            arguments = {**job.request, "options": options}
+        answer = await invoke(self._engine, name, arguments, self._call, offered=_TAKING)
         if answer.is_error:
             await self._give_back(job, str(answer.view["error"]))
             return None
@@ -252,8 +263,13 @@ class WorkerService:
                 self._call,
             )
             tail = () if page.is_error else tuple(page.view["output"])
+        result = await self._engine.jobs.ledger.store.result(local.id)
         return Outcome(
-            status=Status(local.status), reason=local.reason, job=dict(seen.view["job"]), tail=tail
+            status=Status(local.status),
+            reason=local.reason,
+            job=dict(seen.view["job"]),
+            tail=tail,
+            result=result if result is not None and len(result) <= _LARGEST_RESULT else None,
         )
 
     # -- looking at the records ---------------------------------------------------------------
@@ -273,11 +289,25 @@ class WorkerService:
                     await self._take_up()
                 for job_id, epoch in list(self._held):
                     await self._look_at(job_id, epoch)
+                await self._forget_told()
             except ConsoleAutomationError as error:
                 log.info("the records cannot be looked at now: %s", error)
                 self._is_sure = False
             except Exception:
                 log.exception("looking at the records failed")
+
+    async def _forget_told(self) -> None:
+        """Remove jobs past their time; the end of each is in its record, or it would be held."""
+        manager = self._engine.jobs
+        held = {key_of(*each) for each in self._held}
+        past = await manager.ledger.store.expired(
+            statuses=FINISHED,
+            ended_before=manager.clock.now() - manager.settings.retain_jobs_ms / 1000,
+            keep=0,
+            limit=_FORGOTTEN_AT_ONCE,
+            keys=Keys(prefix=CLUSTER_KEYS, is_theirs=True),
+        )
+        await manager.delete([job for job in past if job.spec.idempotency_key not in held])
 
     async def _take_up(self) -> None:
         """Hold whatever this worker has taken and whose end is not told."""

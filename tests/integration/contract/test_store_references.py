@@ -17,7 +17,7 @@ from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.core.job import TERMINAL, Job, Phase, Status
 from console_automation.engine.ledger import Ledger
 from console_automation.engine.references import meant
-from console_automation.ports.stores import JobFilter, Store
+from console_automation.ports.stores import JobFilter, Keys, Store
 from tests.builders import job, spec
 
 FINISHED = [status for status in Status if status not in (Status.PENDING, Status.RUNNING)]
@@ -208,3 +208,22 @@ def test_a_reference_means_what_one_who_looks_would_point_at(
     with tempfile.TemporaryDirectory(prefix="ca-", dir="/tmp") as home:
         asyncio.run(ask(MemoryStore()))
         asyncio.run(ask(SqliteStore(Path(home))))
+
+
+async def test_expired_jobs_are_told_by_whose_key_they_have(store: Store) -> None:
+    keys = {"1": "cluster:a:1", "2": "cluster", "3": None, "4": "cluster:b:2"}
+    shelf = [
+        made(name, Phase.COMPLETED, idempotency_key=key, at=float(name))
+        for name, key in keys.items()
+    ]
+    await fill(store, shelf)
+
+    async def expired(wanted: Keys | None) -> str:
+        completed = [Status.COMPLETED]
+        return numbers(
+            await store.expired(statuses=completed, ended_before=9, keep=0, limit=9, keys=wanted)
+        )
+
+    assert await expired(Keys(prefix="cluster:", is_theirs=True)) == "14"
+    assert await expired(Keys(prefix="cluster:", is_theirs=False)) == "23"
+    assert await expired(None) == "1234"

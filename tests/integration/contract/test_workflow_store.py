@@ -9,6 +9,7 @@ import pytest
 
 from console_automation.adapters.memory import MemoryStore
 from console_automation.adapters.sqlite.store import SqliteStore
+from console_automation.core.access import Action, Rule
 from console_automation.core.definition import Caller
 from console_automation.core.job import Phase, Status
 from console_automation.core.messages import Message
@@ -59,6 +60,7 @@ WHOLE = Workflow(
         Trigger(kind=TriggerKind.COMPLETION, definition="d", statuses=("failed", "completed")),
     ),
     notify=(Notify(channel=Channel.EMAIL, target="me@example.org", on=frozenset({"failed"})),),
+    permissions=(Rule(action=Action.EXECUTE, roles=("r",), scopes=("s",), guard="f.py:g"),),
 )
 DONE = StepState(
     status=StepStatus.COMPLETED,
@@ -126,8 +128,8 @@ async def test_a_workflow_is_kept_whole_and_replaced_by_name_and_project(
     assert found[2] == first
     await workflows.save(registration(registered_at=6.0))
     assert (await workflows.all())[2] == registration(registered_at=6.0)
-    await workflows.delete("/p", "w")
-    await workflows.delete("/p", "no such workflow")
+    await workflows.delete("/p", "w", "local")
+    await workflows.delete("/p", "no such workflow", "local")
     assert len(await workflows.all()) == 2
 
 
@@ -200,11 +202,28 @@ async def test_runs_are_listed_newest_first_by_project_and_name(workflows: Workf
     assert await listed(limit=1) == [summary(born[2])]
 
 
+async def test_owners_have_workflows_of_the_same_name_and_runs_of_their_own(
+    workflows: WorkflowStore,
+) -> None:
+    theirs = registration(caller=replace(CALLER, principal="ci"))
+    for each in (registration(), theirs):
+        await workflows.save(each)
+    assert await workflows.all() == [theirs, registration()]
+    await workflows.delete("/p", "w", "local")
+    assert await workflows.all() == [theirs]
+    for number, caller in ((1, CALLER), (2, theirs.caller)):
+        key = completion_key(replace(theirs, caller=caller), "job-1")
+        await workflows.add_run(run(number, caller=caller, key=key))
+    found = await workflows.latest(project=None, name=None, limit=9, owner="ci")
+    assert [each.id for each in found] == ["workflow-0002"]
+    assert len(await workflows.latest(project=None, name=None, limit=9)) == 2
+
+
 async def test_ends_of_jobs_that_have_started_nothing_are_found(
     store: Any, workflows: WorkflowStore
 ) -> None:
     for number, fields, at in (
-        (1, {"name": "build"}, 7.0),
+        (1, {"name": "build", "owner": "ci"}, 7.0),
         (2, {"name": "build"}, 6.0),
         (3, {"name": "build"}, 4.0),
         (4, {"name": "build", "project": "/q"}, 7.0),
@@ -221,12 +240,14 @@ async def test_ends_of_jobs_that_have_started_nothing_are_found(
         await store.insert(ended, [])
     await store.insert(job("job-7", spec=spec(project="/p", name="build")), [])
 
-    async def found(**fields: Any) -> list[str]:
+    async def found(owner: str = "local", **fields: Any) -> list[str]:
+        kept = registration(caller=replace(CALLER, principal=owner))
         trigger = Trigger(kind=TriggerKind.COMPLETION, **fields)
-        return [each.id for each in await workflows.unanswered(trigger, registration(), limit=9)]
+        return [each.id for each in await workflows.unanswered(trigger, kept, limit=9)]
 
     assert await found(job_name="build") == ["job-2", "job-1"]
     assert await found(definition="d") == ["job-5"]
+    assert await found("ci", job_name="build") == ["job-1"]
     assert await found(job_name="build", statuses=("failed",)) == []
     await workflows.add_run(run(trigger="job-1", key=completion_key(registration(), "job-1")))
     assert await found(job_name="build") == ["job-2"]

@@ -30,7 +30,7 @@ def configure(parser: "ArgumentParser") -> None:
     """Say what `job define` takes."""
     parser.add_argument("files", nargs="*", metavar="FILE", help="what defines the jobs; - is JSON")
     parser.add_argument(
-        "--remove", action="append", metavar="NAME", default=[], help="forget a definition"
+        "--remove", action="append", metavar="DEFINITION", default=[], help="forget a definition"
     )
     arguments.take_json(parser)
 

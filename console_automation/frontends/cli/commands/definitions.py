@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def configure(parser: "ArgumentParser") -> None:
     """Say what `job definitions` takes."""
     add = parser.add_argument
-    add("name", nargs="?", metavar="NAME", help="just this one")
+    add("name", nargs="?", metavar="DEFINITION", help="just this one")
     add("--tag", action="append", default=[], help="with this tag; repeated: any of them")
     add(
         "--label",

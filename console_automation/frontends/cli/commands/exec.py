@@ -30,7 +30,7 @@ _STEP_MS = 1_000
 def configure(parser: "ArgumentParser") -> None:
     """Say what `job exec` takes."""
     add = parser.add_argument
-    add("name", metavar="NAME", help="of the definition; see `job definitions`")
+    add("name", metavar="DEFINITION", help="which to run; see `job definitions`")
     add("inputs", nargs="*", type=arguments.pair, metavar="NAME=VALUE", help="what it is given")
     add("--input", metavar="FILE", help="take the input from a JSON file; - is stdin")
     add("-b", "--background", action="store_true", help="print the job's id and leave it alone")

@@ -149,7 +149,7 @@ def _take_create(parser: "ArgumentParser") -> None:
             default=[],
             help=f"{help}; may be repeated",
         )
-    add("--job", metavar="NAME", help="run a job definition instead of a command")
+    add("--job", metavar="DEFINITION", help="run a job definition instead of a command")
     add("--input", type=_object, metavar="JSON", help="what that is given")
     add("--inactive", action="store_true", help="do not fire before it is activated")
     add("command", nargs="...", metavar="COMMAND", help="a shell line, or a program and arguments")

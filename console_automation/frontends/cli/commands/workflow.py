@@ -70,7 +70,8 @@ def _take_all(parser: "ArgumentParser") -> None:
 
 
 def _take_name(parser: "ArgumentParser") -> None:
-    parser.add_argument("name", metavar="NAME", help="the name of a workflow")
+    parser.add_argument("name", metavar="WORKFLOW", help="its name")
+    parser.add_argument("--owner", help="whose, if several have one of this name")
 
 
 def _take_reference(parser: "ArgumentParser") -> None:
@@ -148,8 +149,17 @@ def _list(given: "Namespace", client: "Client", streams: "Streams") -> int:
 def _run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     # With a key of its own it may be put to the next daemon, should this one die over it.
     key = given.key or os.urandom(16).hex()
-    asked = {"name": given.name, "input": _input(given.input), "idempotencyKey": key}
+    asked = {
+        "name": given.name,
+        "input": _input(given.input),
+        "idempotencyKey": key,
+        **_owner(given),
+    }
     return _begun(client.call("console_execute_workflow", asked), given, client, streams)
+
+
+def _owner(given: "Namespace") -> dict[str, str]:
+    return {} if given.owner is None else {"owner": given.owner}
 
 
 def _input(text: "str | None") -> "Any":
@@ -228,7 +238,7 @@ def _cancel(given: "Namespace", client: "Client", streams: "Streams") -> int:
 
 
 def _remove(given: "Namespace", client: "Client", streams: "Streams") -> int:
-    result = client.call("console_remove_workflow", {"name": given.name})
+    result = client.call("console_remove_workflow", {"name": given.name, **_owner(given)})
     if streams.json:
         streams.result(result)
     else:

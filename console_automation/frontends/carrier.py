@@ -1,0 +1,171 @@
+"""The carrier: the program of a job of this machine that is carried out in the cluster.
+
+It reads what is to be asked from stdin, asks it under a key of its run's own, passes on output and result,
+and ends as the job ended: with its exit code, or by its signal. Told to end, it has the job cancelled. What
+became of a job whose worker is lost is not known: then it says so and exits with 75.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from binascii import a2b_base64
+from typing import Any
+
+from console_automation import paths
+from console_automation.frontends.client import Client, Refused
+from console_automation.frontends.launch import DaemonUnavailable
+
+_NOT_KNOWN = 75  # EX_TEMPFAIL
+_REFUSED = 70  # EX_SOFTWARE
+_TIMED_OUT = 124  # as timeout(1) has it
+_WAIT_MS = 2_000
+_PAUSE_SECONDS = 1.0
+_LIVE = ("pending", "running")
+
+
+class _ToldToEnd(Exception):
+    """SIGTERM has come."""
+
+
+def main() -> int:
+    """Carry out what stdin asks for; returns the exit code."""
+    request = json.load(sys.stdin)
+    arguments = request["arguments"]
+    key = f"carried:{os.environ['CONSOLE_AUTOMATION_RUN']}"
+    if request["operation"] == "console_execute_async":
+        arguments = {**arguments, "options": {**arguments["options"], "idempotencyKey": key}}
+    else:
+        arguments = {**arguments, "idempotencyKey": key}
+    carrier = _Carrier(request["operation"], arguments)
+    signal.signal(signal.SIGTERM, _told_to_end)
+    try:
+        try:
+            over = carrier.seen_through()
+        except _ToldToEnd:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            carrier.cancel()
+            over = carrier.seen_through()
+        return _end_as(over)
+    except Refused as error:
+        sys.stderr.write(f"{error.code}: {error}\n")
+        return _REFUSED
+
+
+def _told_to_end(number: int, frame: object) -> None:
+    raise _ToldToEnd
+
+
+class _Carrier:
+    """One job of the cluster."""
+
+    def __init__(self, operation: str, arguments: dict[str, Any]) -> None:
+        self._client = Client(paths.home())
+        self._operation = operation
+        self._arguments = arguments
+        self._since = 0
+        self._told: Any = None  #: the progress that was passed on last
+
+    def _call(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call until it is answered: neither daemon nor cluster need be there all the time."""
+        while True:
+            try:
+                return self._client.call(operation, arguments)
+            except DaemonUnavailable:
+                pass
+            except Refused as error:
+                if error.code != "UNAVAILABLE":
+                    raise
+            time.sleep(_PAUSE_SECONDS)
+
+    def _job_id(self) -> str:
+        """Return the id of the job, which is made if it is not there yet."""
+        return str(self._call(self._operation, self._arguments)["jobId"])
+
+    def seen_through(self) -> dict[str, Any]:
+        """Pass on what the job prints and tells until it is over; return it."""
+        job_id = self._job_id()
+        job = self._status(job_id, 0)
+        while "children" not in job and self._page(job_id):
+            if "CONSOLE_AUTOMATION_PROGRESS" in os.environ:
+                self._pass_on_progress(self._status(job_id, 0))
+        while (job := self._status(job_id, 45_000))["status"] in _LIVE:
+            pass
+        if "CONSOLE_AUTOMATION_RESULT" in os.environ and "children" not in job:
+            self._pass_on_progress(job)
+            self._pass_on_result(job_id)
+        return job
+
+    def _status(self, job_id: str, wait: int) -> dict[str, Any]:
+        job: dict[str, Any] = self._call(
+            "console_get_job_status", {"jobId": job_id, "waitMs": wait}
+        )["job"]
+        return job
+
+    def _page(self, job_id: str) -> bool:
+        """Print a page of output; returns whether there may be more."""
+        options = {"since": self._since, "raw": True, "waitMs": _WAIT_MS}
+        try:
+            page = self._client.call(
+                "console_get_job_output", {"jobId": job_id, "options": options}
+            )
+        except (DaemonUnavailable, Refused) as error:
+            if isinstance(error, Refused) and error.code != "UNAVAILABLE":
+                raise
+            time.sleep(_PAUSE_SECONDS)
+            return self._status(job_id, 0)["status"] in _LIVE
+        for chunk in page["output"]:
+            stream = sys.stdout if chunk["type"] == "stdout" else sys.stderr
+            stream.buffer.write(a2b_base64(chunk["content"]))
+            stream.buffer.flush()
+        self._since = page["nextSince"]
+        return page["hasMore"] or page["status"] in _LIVE
+
+    def _pass_on_progress(self, job: dict[str, Any]) -> None:
+        told = job.get("progress")
+        if told is not None and told != self._told:
+            self._told = told
+            with open(os.environ["CONSOLE_AUTOMATION_PROGRESS"], "a", encoding="utf-8") as file:
+                file.write(json.dumps(told) + "\n")
+
+    def _pass_on_result(self, job_id: str) -> None:
+        found = self._call("console_get_job_result", {"jobId": job_id})
+        if "result" in found:
+            with open(os.environ["CONSOLE_AUTOMATION_RESULT"], "w", encoding="utf-8") as file:
+                json.dump(found["result"], file)
+
+    def cancel(self) -> None:
+        """Ask for the job's end, over a line on which no other answer is still to come."""
+        self._client.close()
+        self._call("console_cancel_job", {"jobId": self._job_id()})
+
+
+def _end_as(job: dict[str, Any]) -> int:
+    """End as a job did: by its signal, or with the returned exit code."""
+    for child in job.get("children", ()):
+        error = f": {child['error']}" if "error" in child else ""
+        sys.stderr.write(f"{child['host']} {child['status']}{error} ({child['jobId']})\n")
+    status, reason = job["status"], job.get("reason")
+    if "error" in job:
+        sys.stderr.write(f"{job['id']}: {job['error']}\n")
+    if status == "interrupted":
+        return _NOT_KNOWN
+    if status == "cancelled":
+        _die_of(signal.SIGTERM)
+    if reason in ("timeout", "idle_timeout"):
+        return _TIMED_OUT
+    if "signal" in job and reason == "signal":
+        _die_of(signal.Signals[job["signal"]])
+    code = job.get("exitCode")
+    return int(code) if code is not None else int(status != "completed")
+
+
+def _die_of(number: signal.Signals) -> None:
+    sys.stdout.flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""What the cluster does for typed jobs, schedules and workflows: a definition goes to the worker with the
+input, and what a schedule or a workflow starts is a job of its machine that has the cluster's job done."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console_automation.errors import BadRequest
+from tests.integration.daemons import Daemon, killable
+from tests.integration.nats_server import running_nats_server
+from tests.waiting import until_now
+
+KEY = "a key that all machines of the test have"
+TOOLSETS = "jobs sessions definitions schedules workflows cluster"
+ADD = {
+    "name": "add",
+    "command": 'echo adding; printf "$(( A + B ))" > "$CONSOLE_AUTOMATION_RESULT"',
+    "environment": {"A": "{a}", "B": "{b}"},
+    "inputSchema": {"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
+    "outputSchema": {"type": "integer"},
+    "target": "_any",
+}
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def gateway(place: Path) -> Iterator[Daemon]:
+    for name in ("gateway", "worker"):
+        (place / name).mkdir(mode=0o700)
+    with running_nats_server(place / "nats") as nats:
+        shared = {"nats_url": nats.url, "cluster_key": KEY, "cluster_lease_ms": 4000}
+        worker = {"cluster_worker": True, "cluster_gateway": False, "worker_host": "w"}
+        with (
+            killable(place / "worker", **shared, **worker),
+            killable(place / "gateway", **shared, toolsets=TOOLSETS) as daemon,
+        ):
+            until_now(lambda: _is_live(daemon), "the worker")
+            yield daemon
+
+
+def _is_live(gateway: Daemon) -> bool:
+    return any(each["status"] == "live" for each in gateway.call("console_list_workers")["workers"])
+
+
+def test_a_definition_goes_to_the_worker_with_its_input_and_the_result_comes_back(
+    gateway: Daemon,
+) -> None:
+    gateway.call("console_register_job", **ADD)
+    done = gateway.call("console_execute_job", name="add", input={"a": 2, "b": 3})
+    assert (done["status"], done["result"]) == ("completed", 5)
+    assert done["jobId"].startswith("cluster-job-")
+    again = gateway.call("console_get_job_result", jobId=done["jobId"])
+    assert again["result"] == 5
+    job = gateway.job(done["jobId"])
+    assert (job["worker"], job["definition"]) == ("w", "add")
+    assert gateway.output(done["jobId"]) == "adding\n"
+
+
+def test_a_wrong_input_or_result_of_a_typed_job_is_told_as_on_one_machine(gateway: Daemon) -> None:
+    gateway.call("console_register_job", **ADD)
+    with pytest.raises(BadRequest, match=r"input\.a"):
+        gateway.call("console_execute_job", name="add", input={"a": "two", "b": 3})
+    nothing = {**ADD, "name": "nothing", "command": "true", "retry": {"maxAttempts": 3}}
+    gateway.call("console_register_job", **nothing)
+    done = gateway.call("console_execute_job", name="nothing", input={"a": 2, "b": 3})
+    assert (done["status"], done["reason"], done["attempt"]) == ("failed", "result", 1)
+
+
+def test_steps_of_a_workflow_run_where_their_definitions_say(gateway: Daemon) -> None:
+    gateway.call("console_register_job", **ADD)
+    steps = [
+        {"id": "one", "job": "add", "input": {"a": 1, "b": 1}},
+        {
+            "id": "two",
+            "job": "add",
+            "dependsOn": ["one"],
+            "input": {"a": {"$from": "steps.one.result"}, "b": 5},
+        },
+    ]
+    gateway.call("console_register_workflow", name="sums", steps=steps)
+    run = gateway.call("console_execute_workflow", name="sums", waitMs=30_000)
+    assert run["run"]["status"] == "completed", [
+        run["steps"],
+        gateway.output(run["steps"][-1]["jobId"]),
+    ]
+    assert {step["id"]: step["result"] for step in run["steps"]} == {"one": 2, "two": 7}
+    for step in run["steps"]:
+        assert step["jobId"].startswith("job-")
+        assert gateway.output(step["jobId"]) == "adding\n"
+
+
+def test_a_fire_of_a_schedule_with_a_target_ends_as_the_job_on_its_worker_did(
+    gateway: Daemon,
+) -> None:
+    made = gateway.call(
+        "console_create_schedule",
+        name="far",
+        command='echo out; echo err >&2; echo "$CITY"; exit 42',
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w", "environment": {"CITY": "Oslo"}},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    over = gateway.over(fired["jobId"])
+    assert (over["status"], over["exitCode"]) == ("failed", 42), gateway.output(over["id"])
+    page = gateway.call("console_get_job_output", jobId=over["id"])["output"]
+    by_stream = {
+        kind: "".join(each["content"] for each in page if each["type"] == kind)
+        for kind in ("stdout", "stderr")
+    }
+    assert by_stream == {"stdout": "out\nOslo\n", "stderr": "err\n"}
+
+
+def test_cancelling_what_carries_cancels_what_is_carried(gateway: Daemon, place: Path) -> None:
+    pid_file = place / "pid"
+    made = gateway.call(
+        "console_create_schedule",
+        name="long",
+        command=f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 300",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w"},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    until_now(pid_file.exists, "the job on its worker")
+    pid = int(pid_file.read_text())
+    gateway.cancel(fired["jobId"])
+    over = gateway.over(fired["jobId"])
+    assert over["status"] == "cancelled"
+    until_now(lambda: not Path(f"/proc/{pid}").exists(), "the end of what was carried")
+
+
+def test_a_killed_daemon_does_not_run_what_is_carried_a_second_time(
+    gateway: Daemon, place: Path
+) -> None:
+    lines = place / "lines"
+    gate = place / "gate"
+    made = gateway.call(
+        "console_create_schedule",
+        name="once",
+        command=f"echo line >> {lines}; until [ -e {gate} ]; do sleep 0.05; done; exit 7",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w"},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    until_now(lines.exists, "the job on its worker")
+    gateway.restart()
+    gate.touch()
+    over = gateway.over(fired["jobId"])
+    assert (over["status"], over["exitCode"]) == ("failed", 7), gateway.output(over["id"])
+    assert lines.read_text() == "line\n"
+
+
+def test_without_a_cluster_a_target_is_refused(place: Path) -> None:
+    home = place / "alone"
+    home.mkdir(mode=0o700)
+    with killable(home, toolsets=TOOLSETS) as daemon:
+        daemon.call("console_register_job", **ADD)
+        for operation, arguments in (
+            ("console_execute_async", {"command": "true", "options": {"target": "_any"}}),
+            ("console_execute_job", {"name": "add", "input": {"a": 1, "b": 1}}),
+            (
+                "console_create_schedule",
+                {
+                    "name": "s",
+                    "command": "true",
+                    "trigger": {"everyMs": 60_000},
+                    "options": {"target": "_any"},
+                },
+            ),
+            ("console_list_workers", {}),
+        ):
+            with pytest.raises(Exception, match="nats_url"):
+                daemon.call(operation, **arguments)
