@@ -85,7 +85,7 @@ JOB_OPERATIONS = (
         title="Wait for jobs",
         description=(
             "Wait until all of the jobs (or, with mode=any, one) are over, 45 s at most, and return"
-            " them. Call again while `unfinished` is not empty."
+            " them. Call again while some are `unfinished`."
         ),
         request=requests.WaitForJobs,
         result=views.WaitResult,
