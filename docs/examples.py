@@ -290,14 +290,8 @@ async def _begun(app: App, job_id: str) -> None:
 
 _VOLATILE = frozenset(
     {
-        "lastHeardMs",
-        "durationMs",
-        "cpuSeconds",
-        "maxRssBytes",
-        "systemLoad",
-        "averageExecutionTime",
-        "p50",
-        "p95",
+        *("durationMs", "lastHeardMs", "cpuSeconds", "maxRssBytes", "systemLoad"),
+        *("averageExecutionTime", "p50", "p95"),
     }
 )
 #: In how many pieces a terminal's output is read, and how it is numbered, is up to the moment.
