@@ -30,7 +30,7 @@ from console_automation.core.seal import Forged, unseal
 from console_automation.core.target import Reach, Target, host_key
 from console_automation.engine.cluster_book import ClusterBook
 from console_automation.engine.roster import Roster
-from console_automation.engine.waiters import Waiters
+from console_automation.engine.waiters import Waiters, end_all
 from console_automation.errors import (
     BadRequest,
     Conflict,
@@ -90,9 +90,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go; nothing here is needed by anybody else."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
 
     # -- what clients ask --------------------------------------------------------------------
 
