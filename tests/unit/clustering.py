@@ -131,6 +131,11 @@ class ShakyBus(MemoryBus):
         self.is_deaf = False  #: so that no hint is put out
         self._fuse = fuse
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether anything gets through."""
+        return self.awake.is_set() and super().is_connected
+
     async def reach(self) -> None:
         """Get through, if that is possible at all."""
         await self._fuse.alive()
@@ -193,6 +198,7 @@ class Machine:
     def thaw(self) -> None:
         """Have it go on."""
         self.bus.awake.set()
+        self.world.nats.notify()
 
 
 class GatewayMachine(Machine):
@@ -228,7 +234,7 @@ class GatewayMachine(Machine):
 
     async def cancel(self, job: ClusterJob) -> bool:
         """Ask for a job's end."""
-        return await self.gateway.cancel(job.id, Cancel(signal="TERM", grace_ms=500.0, by="test"))
+        return await self.gateway.cancel(job.id, Cancel(signal="SIGTERM", grace_ms=500.0, by="test"))
 
     async def family(self, job: ClusterJob) -> tuple[ClusterJob, ...]:
         """Return the children of a group."""
@@ -305,9 +311,9 @@ class WorkerMachine(Machine):
         jobs, _ = await self.store.page(JobFilter(), before=None, limit=1000)
         return jobs[::-1]
 
-    def finish(self, **how: Any) -> None:
-        """End the last run that was begun."""
-        self.runs.finish(self.runs.begun[-1], **{"code": 0, **how})
+    def finish(self, number: int = -1, *, code: int = 0) -> None:
+        """End a run, the last that was begun."""
+        self.runs.finish(self.runs.begun[number], code=code)
 
 
 class World:

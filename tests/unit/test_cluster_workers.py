@@ -96,7 +96,7 @@ async def test_a_run_goes_on_without_its_worker_and_the_next_one_tells_its_end(
     await gateway.claimed(job)
     await until(lambda: worker.runs.begun, "the run")
     await worker.close()
-    worker.finish(code=0)
+    worker.finish()
     await worker.restart()
     over = await gateway.over(job)
     assert (over.phase, over.epoch) == (ClusterPhase.COMPLETED, 1)
@@ -134,7 +134,7 @@ async def test_a_worker_that_was_frozen_finds_its_job_run_elsewhere_and_ends_its
     told = await until(lambda: _late(gateway, job), "the word of the first worker")
     assert told == (Late(epoch=1, host="web", status="cancelled", exit_code=None),)
     assert (await gateway.get(job)).phase is ClusterPhase.CLAIMED
-    other.finish(code=0)
+    other.finish()
     over = await gateway.over(job)
     assert (over.phase, over.epoch, over.late) == (ClusterPhase.COMPLETED, 2, told)
     assert over.holder and over.holder.host == "db"
@@ -157,7 +157,7 @@ async def test_a_result_that_comes_after_the_job_was_run_elsewhere_is_set_aside(
     frozen.finish(code=3)
     await gateway.claimed(job, epoch=2)
     await until(lambda: other.runs.begun, "the second run")
-    other.finish(code=0)
+    other.finish()
     over = await gateway.over(job)
     frozen.thaw()
     assert await until(lambda: _late(gateway, job), "the late result") == (
@@ -175,7 +175,7 @@ async def test_the_late_result_of_a_worker_that_was_taken_for_lost_counts(world:
     frozen.freeze()
     assert (await gateway.over(job)).phase is ClusterPhase.INTERRUPTED
     frozen.thaw()
-    frozen.finish(code=0)
+    frozen.finish()
     over = await fall_back(gateway, job, "completed")
     assert (over.epoch, over.reason, over.late) == (1, None, ())
 
@@ -194,7 +194,7 @@ async def test_hints_that_come_twice_and_in_several_queues_run_a_job_once(world:
         await pass_by(LEASE)
     begun = [*worker.runs.begun, *other.runs.begun]
     assert len(begun) == 1
-    (worker if worker.runs.begun else other).finish(code=0)
+    (worker if worker.runs.begun else other).finish()
     assert (await gateway.over(job)).epoch == 1
 
 
@@ -315,7 +315,7 @@ async def test_an_end_that_finds_no_room_is_told_when_there_is_some(world: World
     await gateway.claimed(job)
     await until(lambda: worker.runs.begun, "the run")
     room, world.nats.jobs.max_bytes = world.nats.jobs.max_bytes, 1
-    worker.finish(code=0)
+    worker.finish()
     await pass_by(LOST)
     assert (await gateway.get(job)).phase is ClusterPhase.CLAIMED
     with pytest.raises(LimitReached):
@@ -332,7 +332,7 @@ async def test_an_end_that_comes_while_nats_is_away_is_told_once_after_that(worl
     await gateway.claimed(job)
     await until(lambda: worker.runs.begun, "the run")
     world.nats.go_away()
-    worker.finish(code=0)
+    worker.finish()
     await pass_by(LOST + LEASE)
     [local] = await worker.jobs()
     assert local.status is Status.COMPLETED, "its machine knows"
