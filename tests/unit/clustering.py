@@ -234,7 +234,9 @@ class GatewayMachine(Machine):
 
     async def cancel(self, job: ClusterJob) -> bool:
         """Ask for a job's end."""
-        return await self.gateway.cancel(job.id, Cancel(signal="SIGTERM", grace_ms=500.0, by="test"))
+        return await self.gateway.cancel(
+            job.id, Cancel(signal="SIGTERM", grace_ms=500.0, by="test")
+        )
 
     async def family(self, job: ClusterJob) -> tuple[ClusterJob, ...]:
         """Return the children of a group."""

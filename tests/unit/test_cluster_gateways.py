@@ -339,6 +339,22 @@ async def test_a_gateway_that_was_cut_off_takes_nobody_for_lost(world: World) ->
 
 
 @story
+async def test_a_job_that_comes_right_after_nats_finds_the_workers_that_are_there(
+    world: World,
+) -> None:
+    gateway, [worker, gone] = await fleet(world, "a", "b")
+    await gone.close()
+    for _ in range(3):
+        world.nats.go_away()
+        await pass_by(LOST)
+        world.nats.come_back()
+        await gateway.over(await gateway.submit("exit 0"))
+    assert begun(worker) == [3]
+    with pytest.raises(BadRequest, match="matches no worker"):
+        await gateway.submit("exit 0", "c")
+
+
+@story
 async def test_a_full_cluster_refuses_new_jobs_and_brings_those_it_has_to_an_end(
     world: World,
 ) -> None:
