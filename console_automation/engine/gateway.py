@@ -133,7 +133,7 @@ class Gateway:
     async def _aimed(self, job: ClusterJob, target: Target) -> ClusterJob:
         """Return the job with the queue or the children that its target means at this moment."""
         await _in_time(self.roster.listens, "nothing was submitted")
-        members = [each.member for each in self.roster.standings()]
+        members = await self.roster.members(target)
         found = targets.meant(target, members)
         if not found:
             raise BadRequest(targets.nobody(target, members), field="options.target")
@@ -318,13 +318,14 @@ class Gateway:
     # -- looking after -----------------------------------------------------------------------
 
     async def _look_after_forever(self) -> None:
-        """Look after everything now and then. Having slept too long, count all silence anew."""
+        """Look after everything now and then. Whoever has slept too long, or could not hear anybody,
+        counts all silence anew."""
         loop = asyncio.get_running_loop()
         interval = max(0.2, min(5.0, self._lost_after / 4))
         while True:
             before = loop.time()
             await asyncio.sleep(interval)
-            if loop.time() - before > 2 * interval + 1.0:
+            if loop.time() - before > 2 * interval + 1.0 or not self.bus.is_connected:
                 self.roster.listen_anew()
             if not (self._caught_up.is_set() and self.roster.listens.is_set()):
                 continue
