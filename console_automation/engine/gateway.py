@@ -296,9 +296,11 @@ class Gateway:
 
     async def forget(self, job_id: str) -> None:
         """Remove a job that is over, with its children. Raises JobNotFound, Conflict."""
+        job = await self.book.get(job_id)
+        if job.group is not None:  # a group would make it anew
+            raise Conflict(f"Job {job_id} is removed with {job.group}, of which it is a part.")
         if not await self.is_over(job_id):
             raise Conflict(f"Job {job_id} is not over; cancel it first.", jobId=job_id)
-        job = await self.book.get(job_id)
         for each in (job_id, *(child.id for child in job.children)):
             await self.book.delete(each)
 

@@ -19,6 +19,7 @@ from console_automation.adapters.prometheus import Metrics
 from console_automation.adapters.tokens import Tokens
 from console_automation.app import App
 from console_automation.frontends.http import build_app, read_token
+from console_automation.frontends.http_jobs import JobRoutes
 from console_automation.frontends.mcp.server import McpServer
 from console_automation.operations.webhooks import receive
 from tests.integration.servers import Server, serving
@@ -129,7 +130,8 @@ def routes_of(app: App, home: Path) -> list[str]:
     """Return the paths that the router serves."""
     engine = app.engine
     mcp, metrics, hook = McpServer(engine), Metrics(engine), partial(receive, engine)
-    built = build_app(engine.settings, "token", Tokens(home), mcp, metrics, hook)
+    tokens, jobs = Tokens(home), JobRoutes(engine)
+    built = build_app(engine.settings, "token", tokens, mcp, metrics, hook, jobs)
     assert all(isinstance(route, Route) for route in built.routes)
     return [route.path for route in built.routes if isinstance(route, Route)]
 
