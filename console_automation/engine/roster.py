@@ -13,7 +13,7 @@ from typing import Any
 from console_automation.core.cluster_codec import worker_from_bytes, worker_to_bytes
 from console_automation.core.seal import Forged, seal, unseal
 from console_automation.core.target import Member, host_key, host_of_key
-from console_automation.core.worker import Beat, Worker, beat_from_bytes
+from console_automation.core.worker import Beat, Worker, WorkerStatus, beat_from_bytes
 from console_automation.engine.waiters import Waiters
 from console_automation.errors import BadRequest, Unavailable
 from console_automation.ports.cluster import ClusterBus, Gone, Stale, Stored
@@ -32,6 +32,13 @@ class Standing:
     beat: Beat | None
     silence: float  #: seconds since then, or since this process began to listen
     is_live: bool
+
+    @property
+    def status(self) -> WorkerStatus:
+        """The word that clients see."""
+        if not self.is_live:
+            return WorkerStatus.UNREACHABLE
+        return WorkerStatus.CORDONED if self.worker.cordoned_by else WorkerStatus.LIVE
 
     @property
     def member(self) -> Member:

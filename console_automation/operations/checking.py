@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -28,7 +29,8 @@ def from_words(model: type[BaseModel], words: dict[str, Any]) -> dict[str, Any]:
 
     Raises BadRequest, naming the first field that is wrong.
     """
-    request = _validated(model, model.model_validate_strings, words)
+    from_text = partial(model.model_validate_strings, strict=False)
+    request = _validated(model, from_text, words)
     return request.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 

@@ -229,7 +229,7 @@ async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) 
     if job.is_group:
         raise _is_several(job, "send it to")
     arguments = {"input": request.input, "eof": request.eof}
-    said: Any = await gateway.ask(job, "console_send_job_input", arguments)
+    said: Any = await gateway.ask(job, "console_send_job_input", arguments, by=call.client)
     return {**said, "jobId": job.id}  # type: ignore[typeddict-item]
 
 

@@ -88,11 +88,10 @@ def gateway_of(engine: Engine) -> Gateway:
 def worker_view(standing: Standing) -> WorkerView:
     """Return a worker as clients see it."""
     worker, beat = standing.worker, standing.beat
-    status = "cordoned" if worker.cordoned_by else "live"
     seen: WorkerView = {
         "host": worker.host,
         "labels": dict(worker.labels),
-        "status": status if standing.is_live else "unreachable",
+        "status": standing.status,
         "version": worker.version,
         "lastHeardMs": round(standing.silence * 1000),
     }
