@@ -197,7 +197,9 @@ CLUSTER = (
         "there",
         told=False,
     ),
-    Step("console_count_jobs", {}, until=lambda view: view["cluster"]["jobs"]["completed"] == 1),
+    Step(
+        "console_get_job_counts", {}, until=lambda view: view["cluster"]["jobs"]["completed"] == 1
+    ),
     Step("console_forget_job", {"jobId": "@there"}),
     Step("console_drain_worker", {"host": "build-1"}, until=lambda view: view["drained"]),
 )

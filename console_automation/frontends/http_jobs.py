@@ -70,7 +70,7 @@ class JobRoutes:
         return await self._read(request, "console_list_jobs", {"options": _words(request)})
 
     async def _count(self, request: Request) -> Response:
-        return await self._read(request, "console_count_jobs", _words(request))
+        return await self._read(request, "console_get_job_counts", _words(request))
 
     async def _list_workers(self, request: Request) -> Response:
         return await self._read(request, "console_list_workers", _words(request))

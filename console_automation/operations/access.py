@@ -19,14 +19,14 @@ async def check_access(
     """Raise AccessDenied for what is the admins' alone, JobNotFound or WorkflowNotFound for a job or a
     workflow's run of somebody else."""
     principal = call.principal
+    if call.scope is not None and call.scope not in principal.scopes:
+        raise AccessDenied(
+            f"This needs the scope {call.scope}, which {principal.name} does not have."
+        )
     if not operation.is_for(principal):
         raise AccessDenied(
             f"{operation.name} is for the user of this machine; {principal.name} may run job"
             " definitions (console_list_job_definitions, console_execute_job)."
-        )
-    if call.scope is not None and call.scope not in principal.scopes:
-        raise AccessDenied(
-            f"This needs the scope {call.scope}, which {principal.name} does not have."
         )
     named = getattr(request, "job_ids", None) or [getattr(request, "job_id", None)]
     for job_id in filter(None, named):

@@ -26,7 +26,7 @@ class DrainWorker(Request):
     wait_ms: Milliseconds = Field(45_000, description="How long draining waits (45000 at most).")
 
 
-class CountJobs(Request):
+class GetJobCounts(Request):
     """Count jobs by status."""
 
 

@@ -40,16 +40,16 @@ CLUSTER_OPERATIONS = (
     ),
     Operation(
         toolset="cluster",
-        name="console_count_jobs",
+        name="console_get_job_counts",
         scope=JOB_READ,
         title="Count jobs",
         description=(
             "Count jobs by status, here and in the cluster, and its dead letters; say whether the"
             " cluster can be reached."
         ),
-        request=requests.CountJobs,
+        request=requests.GetJobCounts,
         result=views.CountsResult,
-        run=job_counts.count_jobs,
+        run=job_counts.get_job_counts,
         text=texts.counts,
         read_only=True,
         idempotent=True,

@@ -10,7 +10,9 @@ from console_automation.operations.submission import Call
 from console_automation.ports.stores import JobFilter
 
 
-async def count_jobs(engine: Engine, call: Call, request: ask.CountJobs) -> view.CountsResult:
+async def get_job_counts(
+    engine: Engine, call: Call, request: ask.GetJobCounts
+) -> view.CountsResult:
     """Return how many jobs there are, for a principal of its own."""
     result: view.CountsResult = {"success": True, "jobs": await _here(engine, call)}
     if engine.cluster is not None and engine.cluster.gateway is not None:

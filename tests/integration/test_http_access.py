@@ -166,7 +166,8 @@ async def test_the_same_requests_with_the_token_are_served(app: App, server: Ser
     for path in routes_of(app, server.home):
         for method in METHODS:
             status, _ = send(server, method, path, right, "{}")
-            assert status < 500, (method, path)
+            # There is no cluster here whose workers could be listed.
+            assert status < 500 or (status, path) == (503, "/job/workers"), (method, path)
 
 
 def test_a_token_that_was_replaced_is_worth_nothing(home: Path) -> None:
