@@ -41,7 +41,7 @@ class ClusterBook:
     def __init__(self, records: Records, key: bytes, *, retain: float) -> None:
         self._records = records
         self._key = key
-        self._retain = retain
+        self.retain = retain
         self._fill = 1.0  #: as it was when that was looked at
         self._looked_at = -math.inf
 
@@ -93,7 +93,7 @@ class ClusterBook:
             if after == before:
                 return Step(before, after)
             body = seal(self._key, job_id, job_to_bytes(after))
-            keep = self._retain if after.is_over else None
+            keep = self.retain if after.is_over else None
             try:
                 await self._records.update(job_id, body, revision=revision, keep=keep)
             except Stale:

@@ -27,7 +27,7 @@ from console_automation.core.cluster_job import (
     queue_of,
 )
 from console_automation.core.job import Job, Status
-from console_automation.engine.cluster import Cluster
+from console_automation.engine.cluster import Cluster, Workload
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
@@ -40,7 +40,7 @@ from console_automation.errors import (
     LimitReached,
     Unavailable,
 )
-from console_automation.frontends.worker.answers import Answers
+from console_automation.frontends.worker.answers import Answers, on_behalf
 from console_automation.frontends.worker.presence import Presence
 from console_automation.operations.cluster_taking import TAKING
 from console_automation.operations.submission import Call
@@ -77,6 +77,7 @@ class WorkerService:
         )
         self._presence = Presence(engine, cluster, me=me, labels=labels, holds=self._holds)
         self._answers = Answers(engine, cluster, host=me.host, call=self._call)
+        self._workload = cluster.workload = Workload()
         self._claiming = 0  #: claims under way: slots that are spoken for
         self._held: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._room = asyncio.Event()  #: set when it may be that another job can be taken
@@ -179,6 +180,7 @@ class WorkerService:
             await hint.done()
             return None
         await hint.done()
+        self._workload.claims += 1
         return step.after
 
     async def _submitted(self, job: ClusterJob) -> Job | None:
@@ -191,7 +193,8 @@ class WorkerService:
             name = "console_execute_async"
             options = {**job.request.get("options", {}), "idempotencyKey": key}
             arguments = {**job.request, "options": options}
-        answer = await invoke(self._engine, name, arguments, self._call, offered=_TAKING)
+        call = on_behalf(self._call, job.client)
+        answer = await invoke(self._engine, name, arguments, call, offered=_TAKING)
         if answer.is_error:
             await self._give_back(job, str(answer.view["error"]))
             return None
@@ -199,6 +202,7 @@ class WorkerService:
 
     async def _give_back(self, job: ClusterJob, why: str) -> None:
         log.warning("%s is given back: %s", job.id, why)
+        self._workload.refusals += 1
         limit = self._engine.settings.cluster_max_deliveries
         refused = Refused(
             at=self._engine.jobs.clock.now(),
@@ -223,7 +227,12 @@ class WorkerService:
         if (job_id, epoch) not in self._held:
             task = asyncio.create_task(self._see_through(job_id, epoch, local))
             self._held[job_id, epoch] = task
-            task.add_done_callback(lambda _: self._held.pop((job_id, epoch), None))
+            self._workload.held += 1
+            task.add_done_callback(lambda _: self._let_go(job_id, epoch))
+
+    def _let_go(self, job_id: str, epoch: int) -> None:
+        del self._held[job_id, epoch]
+        self._workload.held -= 1
 
     async def _see_through(self, job_id: str, epoch: int, local: Job) -> None:
         """Wait for the end and bring it into the record, however long NATS is away."""
@@ -231,9 +240,12 @@ class WorkerService:
             [local] = await self._engine.jobs.wait([local.id], timeout=3600.0)
         outcome = await self._outcome(local)
         at = local.completed_at or self._engine.jobs.clock.now()
-        after = await self._insist(
-            job_id, Ended(at=at, epoch=epoch, host=self._me.host, outcome=outcome)
-        )
+        ended = Ended(at=at, epoch=epoch, host=self._me.host, outcome=outcome)
+        self._workload.untold += 1
+        try:
+            after = await self._insist(job_id, ended)
+        finally:
+            self._workload.untold -= 1
         if after is not None:
             await self._hint(after)
 
