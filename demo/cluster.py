@@ -78,11 +78,17 @@ class Machines:
 
     def stop(self) -> None:
         """End them all; the server last, so that the workers can say good-bye."""
-        names = sorted(self._running, key=lambda name: name == "nats")
-        for name in names:
-            self._running[name].terminate()
-        for name in names:
-            self._running.pop(name).wait(PATIENCE)
+        server = self._running.pop("nats", None)
+        for processes in ([*self._running.values()], [server] if server else []):
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        self._running.clear()
 
     def line(self, word: str, code: int, *, meanwhile: str = ":") -> str:
         """Return a shell line that writes its word, does something, and ends with a code."""

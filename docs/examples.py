@@ -9,12 +9,17 @@ import contextlib
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from console_automation.app import App, open_app
+from console_automation.adapters.memory_bus import MemoryBus, MemoryCluster
+from console_automation.adapters.state_directory import StateDirectory
+from console_automation.app import App, build_engine, open_app
 from console_automation.config import Settings
+from console_automation.core.cluster_job import Holder
+from console_automation.frontends.worker.service import WorkerService
 from console_automation.operations.operation import Answer
 from console_automation.operations.table import OPERATIONS
 
@@ -179,18 +184,51 @@ SCHEDULE = (
 )
 
 
+#: The same with a cluster.
+CLUSTER = (
+    Step(
+        "console_list_workers",
+        {},
+        until=lambda view: [each["status"] for each in view["workers"]] == ["live"],
+    ),
+    Step("console_drain_worker", {"host": "build-1"}, until=lambda view: view["drained"]),
+)
+
+
 async def play() -> list[dict[str, Any]]:
     """Play the story on a state directory of its own and return what was called and answered."""
     calm = Settings(max_load_per_cpu=0, max_memory_percent=0)
     with tempfile.TemporaryDirectory(prefix="ca-", dir="/tmp") as home, contextlib.chdir("/tmp"):
         async with open_app(home, calm) as app:
-            return await _play(app)
+            story = (*JOBS, *DEFINITIONS, *WORKFLOWS, *SESSION, *SCHEDULE)
+            return [*await _play(app, story), *await _play_in_cluster(calm)]
 
 
-async def _play(app: App) -> list[dict[str, Any]]:
+async def _play_in_cluster(calm: Settings) -> list[dict[str, Any]]:
+    """Play the story of the workers on a cluster of one machine, whose bus is in this process."""
+    settings = replace(calm, nats_url="nats://here", cluster_key="known to every reader")
+    with tempfile.TemporaryDirectory(prefix="ca-", dir="/tmp") as home:
+        directory = StateDirectory(Path(home))
+        directory.acquire()
+        engine = build_engine(directory, settings, bus=MemoryBus(MemoryCluster()))
+        await engine.open()
+        assert engine.cluster is not None
+        me = Holder(host="build-1", instance=directory.instance())
+        labels = {"group": "build.linux"}
+        worker = WorkerService(engine, engine.cluster, me=me, labels=labels)
+        worker.open()
+        try:
+            return await _play(App(engine), CLUSTER)
+        finally:
+            await worker.close()
+            await engine.close()
+            directory.release()
+
+
+async def _play(app: App, steps: Iterable[Step]) -> list[dict[str, Any]]:
     played: list[dict[str, Any]] = []
     started: dict[str, str] = {}
-    for step in (*JOBS, *DEFINITIONS, *WORKFLOWS, *SESSION, *SCHEDULE):
+    for step in steps:
         arguments = _filled(step.arguments, started)
         of_session = OPERATIONS[step.tool].toolset == "sessions" or "sessionId" in arguments
         of_job = OPERATIONS[step.tool].toolset in ("jobs", "schedules") and not of_session
@@ -251,7 +289,10 @@ async def _begun(app: App, job_id: str) -> None:
 
 
 _VOLATILE = frozenset(
-    {"durationMs", "cpuSeconds", "maxRssBytes", "systemLoad", "averageExecutionTime", "p50", "p95"}
+    {
+        *("durationMs", "lastHeardMs", "cpuSeconds", "maxRssBytes", "systemLoad"),
+        *("averageExecutionTime", "p50", "p95"),
+    }
 )
 #: In how many pieces a terminal's output is read, and how it is numbered, is up to the moment.
 _OF_THE_MOMENT = frozenset(

@@ -33,6 +33,7 @@ from console_automation.core import job, keys, schedule, session, workflow_run
 from console_automation.core.job import STATUS_OF, TERMINAL, Phase
 from console_automation.core.lifecycle import TRANSITIONS
 from console_automation.operations import (
+    cluster_views,
     definition_views,
     schedule_views,
     session_views,
@@ -359,6 +360,9 @@ SECTIONS: Mapping[str, Callable[[], str]] = {
     "job-results": partial(results, views),
     "session-results": partial(results, session_views),
     "schedule-results": partial(results, schedule_views),
+    "cluster-tool-index": partial(tool_index, "cluster"),
+    "cluster-tools": partial(tools, "cluster"),
+    "cluster-results": partial(results, cluster_views),
     "missed": partial(members, "missed", schedule.Missed),
     "overlap": partial(members, "overlap", schedule.Overlap),
     "definition-tool-index": partial(tool_index, "definitions"),

@@ -30,7 +30,7 @@ from console_automation.core.seal import Forged, unseal
 from console_automation.core.target import Reach, Target, host_key
 from console_automation.engine.cluster_book import ClusterBook
 from console_automation.engine.roster import Roster
-from console_automation.engine.waiters import Waiters
+from console_automation.engine.waiters import Waiters, end_all
 from console_automation.errors import (
     BadRequest,
     Conflict,
@@ -90,9 +90,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go; nothing here is needed by anybody else."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
 
     # -- what clients ask --------------------------------------------------------------------
 
@@ -134,7 +132,7 @@ class Gateway:
 
     async def _aimed(self, job: ClusterJob, target: Target) -> ClusterJob:
         """Return the job with the queue or the children that its target means at this moment."""
-        await self._listening()
+        await _in_time(self.roster.listens, "nothing was submitted")
         members = [each.member for each in self.roster.standings()]
         found = targets.meant(target, members)
         if not found:
@@ -148,17 +146,6 @@ class Gateway:
         if target.reach is Reach.HOST:
             return replace(job, queue=queue_of(target.value))
         return job
-
-    async def _listening(self) -> None:
-        """Return when the workers are known. Raises Unavailable when the cluster is away."""
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await self.roster.listens.wait()
-        except TimeoutError:
-            raise Unavailable(
-                "The cluster cannot be reached (setting nats_url); nothing was submitted. Jobs without a"
-                " target run on this machine as ever."
-            ) from None
 
     async def _spread(self, jobs: Iterable[ClusterJob]) -> None:
         """Make the children of what is a group, and say of what waits that it does."""
@@ -186,11 +173,7 @@ class Gateway:
 
     async def known(self) -> list[ClusterJob]:
         """Return the jobs there are. Raises Unavailable when they have not all been heard of yet."""
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._caught_up.wait()
-        except TimeoutError:
-            raise Unavailable("The cluster cannot be reached (setting nats_url).") from None
+        await _in_time(self._caught_up, "its jobs are not known")
         return list(self.jobs.values())
 
     async def family(self, job: ClusterJob) -> tuple[ClusterJob, ...]:
@@ -425,3 +408,11 @@ class Gateway:
             return (await self.book.apply(job.id, event)).after
         except JobNotFound:
             return None
+
+
+async def _in_time(known: asyncio.Event, otherwise: str) -> None:
+    """Return when something is known. Raises Unavailable when the cluster is away."""
+    try:
+        await asyncio.wait_for(known.wait(), _ANSWER_SECONDS)
+    except TimeoutError:
+        raise Unavailable(f"The cluster (nats_url) cannot be reached: {otherwise}.") from None

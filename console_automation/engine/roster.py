@@ -14,7 +14,7 @@ from console_automation.core.cluster_codec import worker_from_bytes, worker_to_b
 from console_automation.core.seal import Forged, seal, unseal
 from console_automation.core.target import Member, host_key, host_of_key
 from console_automation.core.worker import Beat, Worker, beat_from_bytes
-from console_automation.engine.waiters import Waiters
+from console_automation.engine.waiters import Waiters, end_all
 from console_automation.errors import BadRequest, Unavailable
 from console_automation.ports.cluster import ClusterBus, Gone, Stale, Stored
 
@@ -68,8 +68,7 @@ class Roster:
     async def close(self) -> None:
         """Cease."""
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_all([self._task])
 
     # -- what is known -----------------------------------------------------------------------
 

@@ -230,13 +230,7 @@ async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) 
     if job.is_group:
         raise _is_several(job, "send it to")
     arguments = {"input": request.input, "eof": request.eof}
-    try:
-        said: Any = await gateway.ask(job, "console_send_job_input", arguments)
-    except JobNotFound:
-        host = job.holder and job.holder.host
-        raise Conflict(
-            f"Worker {host} has taken job {job.id} and not begun it yet; try again.", jobId=job.id
-        ) from None
+    said: Any = await gateway.ask(job, "console_send_job_input", arguments)
     return {**said, "jobId": job.id}  # type: ignore[typeddict-item]
 
 

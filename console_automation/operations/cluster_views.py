@@ -100,7 +100,7 @@ def cluster_job_view(
         "retryOf": job.retry_of,
         "waitingFor": None if job.is_over else _waits_for(engine, job, seen),
         "completedAt": iso(job.completed_at) if job.completed_at else None,
-        "refusals": [{"host": each.host, "why": sanitize(each.why)} for each in job.refusals],
+        "refusals": [sanitize(f"{each.host}: {each.why}") for each in job.refusals],
         "lateResults": [
             {"host": each.host, "status": each.status, "exitCode": each.exit_code}
             for each in job.late

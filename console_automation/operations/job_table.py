@@ -85,7 +85,7 @@ JOB_OPERATIONS = (
         title="Wait for jobs",
         description=(
             "Wait until all of the jobs (or, with mode=any, one) are over, 45 s at most, and return"
-            " them. Call again while `unfinished` is not empty."
+            " them. Call again while some are `unfinished`."
         ),
         request=requests.WaitForJobs,
         result=views.WaitResult,
@@ -117,7 +117,7 @@ JOB_OPERATIONS = (
         name="console_list_jobs",
         guarded=True,
         title="List jobs",
-        description=("List jobs, newest first, also those of earlier clients and sessions."),
+        description=("List jobs, newest first, of earlier clients too."),
         request=requests.ListJobs,
         result=views.ListResult,
         run=jobs.list_jobs,
@@ -143,7 +143,7 @@ JOB_OPERATIONS = (
         toolset="jobs",
         name="console_retry_job",
         title="Run a job again",
-        description="Run a finished job again as a new one; the old record is kept.",
+        description="Run a finished job again, as a new one.",
         request=requests.RetryJob,
         result=views.ExecuteResult,
         run=jobs.retry_job,

@@ -24,6 +24,7 @@ _BRIEF: dict[str, tuple[str, dict[str, Any]]] = {
     "UsageView": ("", {"type": "object"}),
     "ChildView": ("", {"type": "object"}),
     "LateView": ("", {"type": "object"}),
+    "RefusalView": ("", {"type": "object"}),
     "ProgressView": ("", {"type": "object"}),
     "OutputView": ("", {"type": "object"}),
     "SessionView": (

@@ -62,13 +62,6 @@ class ChildView(TypedDict):
     error: NotRequired[str]
 
 
-class RefusalView(TypedDict):
-    """Why a worker gave a job back without having begun it."""
-
-    host: str
-    why: str
-
-
 class LateView(TypedDict):
     """What a worker said of a run that had been given up; another run took its place."""
 
@@ -117,7 +110,7 @@ class JobView(TypedDict):
     target: NotRequired[str]
     worker: NotRequired[str]
     children: NotRequired[list[ChildView]]
-    refusals: NotRequired[list[RefusalView]]
+    refusals: NotRequired[list[str]]
     lateResults: NotRequired[list[LateView]]
 
 

@@ -48,6 +48,14 @@ def test_a_job_for_any_worker_is_found_by_its_id_and_by_the_beginning_of_that(
     assert shell.job("wait", "cluster-job-").returncode == 2, "it may be any of several"
 
 
+def test_a_gateway_that_has_just_been_started_finds_every_job(shell: Shell) -> None:
+    job_id = shell.run("--target", "web-1", "exit 6")
+    assert shell.job("wait", job_id).returncode == 6
+    assert shell.job("daemon", "restart").returncode == 0
+    assert shell.job("wait", job_id[:-1]).returncode == 6
+    assert job_id in shell.job("list", "--cluster").stdout
+
+
 def test_a_job_for_a_label_tells_of_each_worker_and_fails_when_one_has_failed(
     shell: Shell, tmp_path: Path
 ) -> None:

@@ -145,7 +145,7 @@ def test_a_pair_is_cut_at_its_first_sign() -> None:
 
 def test_short_ids_are_told_apart_and_begin_the_whole_ones() -> None:
     ids = ["job-01aaaaaaaaaabbbb", "job-01aaaaaaaaaabbbc", "job-01aaaaaaaaaazzzz", "job-02"]
-    short = tables._short(ids)
+    short = tables.shortened(ids)
     assert set(short) == set(ids) and len(set(short.values())) == len(ids)
     for whole, each in short.items():
         assert whole.removeprefix("job-").startswith(each)

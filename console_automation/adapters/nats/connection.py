@@ -14,6 +14,7 @@ from console_automation.errors import LimitReached, Unavailable
 #: what can go wrong with a connection; none of it is a reason to cease
 TROUBLE = (nats.errors.Error, OSError, ValueError, Refused, Unavailable, LimitReached)
 SHORTEST, LONGEST = 0.25, 2.0  # seconds between two attempts
+LETTING_GO = 1.0  # seconds until it is told again to end
 PING = 10  # seconds; a server that is silent for three of them is gone
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,10 @@ class Connection:
     async def close(self) -> None:
         """Say what is still to be said, and let go."""
         if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
+            while not self._keeping.done():
+                # More than once: the library swallows one that comes while it is closing by itself.
+                self._keeping.cancel()
+                await asyncio.wait([self._keeping], timeout=LETTING_GO)
             self._keeping = None
 
     async def _keep(self, connected: Callable[[], None]) -> None:

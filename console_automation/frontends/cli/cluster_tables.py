@@ -103,7 +103,7 @@ def dead_letter(streams: "Streams", job: "Mapping[str, Any]") -> None:
         },
     )
     for number, each in enumerate(job.get("refusals", []), start=1):
-        streams.line(f"given back {number}: {each['host']}: {each['why']}")
+        streams.line(f"given back {number}: {each}")
     for each in job.get("lateResults", []):
         streams.line(f"said too late: {each['host']}: {each['status']} {each['exitCode']}")
 

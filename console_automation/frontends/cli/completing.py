@@ -114,7 +114,7 @@ class Place:
         if action.choices is not None:
             return NOTHING, [(str(each), "") for each in action.choices]
         if action.metavar == "JOB" and self.name == "dlq":
-            return NOTHING, dead_letters()
+            return NOTHING, dead_letters(begun)
         if action.metavar == "JOB":
             return NOTHING, jobs(begun, finished=self.name in _FINISHED_TOO)
         if action.metavar == "SESSION":
@@ -123,8 +123,6 @@ class Place:
             return NOTHING, sessions(begun, named=named) + also
         if (found := _NAMED.get(str(action.metavar))) is not None:
             return NOTHING, found(begun)
-        if action.metavar in ("HOST", "TARGET"):
-            return NOTHING, workers(as_targets=action.metavar == "TARGET")
         return _BY_METAVAR.get(str(action.metavar), NOTHING), []
 
 
@@ -187,6 +185,35 @@ def schedules(begun: str) -> "Found":
     return [(each["name"], one_line(each["command"], _ABOUT)) for each in listed]
 
 
+def dead_letters(begun: str) -> "Found":
+    """Return the dead letters of the cluster."""
+    from console_automation.core.text import one_line
+
+    options = {"cluster": "dead_letters", "limit": _NEWEST}
+    listed = _ask("console_list_jobs", {"options": options}).get("jobs", [])
+    return [
+        (job["id"], f"{job.get('reason')}: {one_line(job['command'], _ABOUT)}") for job in listed
+    ]
+
+
+def workers(begun: str) -> "Found":
+    """Return the workers of the cluster, by host."""
+    listed = _ask("console_list_workers", {}).get("workers", [])
+    return [(each["host"], each["status"]) for each in listed]
+
+
+def targets(begun: str) -> "Found":
+    """Return what a job can be aimed at: workers by host, by label, or whichever there are."""
+    listed = _ask("console_list_workers", {}).get("workers", [])
+    labels = {f"{name}:{value}" for each in listed for name, value in each["labels"].items()}
+    return [
+        ("_any", "one that has room"),
+        ("_all", "every worker"),
+        *((each["host"], each["status"]) for each in listed),
+        *((label, "each with this label") for label in sorted(labels)),
+    ]
+
+
 def definitions(begun: str) -> "Found":
     """Return the job definitions that there are here, by name."""
     from console_automation.core.text import one_line
@@ -215,33 +242,13 @@ def _workflows() -> "dict[str, Any]":
     return _ask("console_list_workflows", {"project": arguments.here(), "limit": _NEWEST})
 
 
-def dead_letters() -> "Found":
-    """Return the dead letters of the cluster."""
-    from console_automation.core.text import one_line
-
-    options = {"cluster": "dead_letters", "limit": _NEWEST}
-    listed = _ask("console_list_jobs", {"options": options}).get("jobs", [])
-    return [
-        (job["id"], f"{job.get('reason')}: {one_line(job['command'], _ABOUT)}") for job in listed
-    ]
-
-
-def workers(*, as_targets: bool) -> "Found":
-    """Return the workers of the cluster by host; as targets their labels and what means several, too."""
-    listed = _ask("console_list_workers", {}).get("workers", [])
-    found: Found = [(each["host"], each["status"]) for each in listed]
-    if not as_targets:
-        return found
-    labels = {f"{n}:{value}" for each in listed for n, value in each["labels"].items()}
-    several = [("_any", "one that has room"), ("_all", "every worker")]
-    return [*several, *found, *((label, "each with this label") for label in sorted(labels))]
-
-
 #: What lists the candidates, by metavar.
 _NAMED = {
     "DEFINITION": definitions,
+    "HOST": workers,
     "RUN": workflow_runs,
     "SCHEDULE": schedules,
+    "TARGET": targets,
     "WORKFLOW": workflows,
 }
 
