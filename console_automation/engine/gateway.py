@@ -197,11 +197,31 @@ class Gateway:
         """Return whether a job is over, as soon as it is, or when the time is up. Raises JobNotFound."""
         loop = asyncio.get_running_loop()
         limit = loop.time() + timeout
-        while not await self.is_over(job_id) and (left := limit - loop.time()) > 0:
+        while not await self.is_over(job_id):
+            if loop.time() >= limit:
+                return False
+            await self._end_of(job_id, until=min(limit, loop.time() + _LOOK_SECONDS))
+        return True
+
+    async def _end_of(self, job_id: str, *, until: float) -> None:
+        """Return when a job is over, or gone, as far as is heard of; in any case at a time of the loop.
+
+        What is known is looked at before each wait: it may be newer than the record that was read.
+        """
+        loop = asyncio.get_running_loop()
+        while not self._seems_over(job_id) and (left := until - loop.time()) > 0:
             job = self.jobs.get(job_id)
             watched = [job_id, *(child.id for child in job.children)] if job else [job_id]
-            await self.changes.wait(watched, enough=1, timeout=min(left, _LOOK_SECONDS))
-        return await self.is_over(job_id)
+            await self.changes.wait(watched, enough=1, timeout=left)
+            if job and job_id not in self.jobs:
+                return
+
+    def _seems_over(self, job_id: str) -> bool:
+        """Whether a job, and each of its children, is over as far as is heard of."""
+        job = self.jobs.get(job_id)
+        if job is None or job.is_over or not job.is_group:
+            return job is not None and job.is_over
+        return all(self._seems_over(child.id) for child in job.children)
 
     async def cancel(self, job_id: str, cancel: Cancel) -> bool:
         """Ask for the end of a job, or of all children; False when it was over. Raises JobNotFound."""

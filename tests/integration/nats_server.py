@@ -45,6 +45,12 @@ class NatsServer:
         return f"nats://{self.host}:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The process that it is."""
+        assert self._server is not None
+        return self._server.pid
+
+    @property
     def monitor_url(self) -> str:
         """Where it tells of itself."""
         return f"http://{self.host}:{self._monitor}"
