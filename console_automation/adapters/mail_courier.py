@@ -1,5 +1,6 @@
 """The Courier for e-mail: one mail to one address, handed to the SMTP server of the settings."""
 
+import asyncio
 import smtplib
 import ssl
 from email.message import EmailMessage
@@ -9,9 +10,11 @@ from console_automation.adapters.threads import in_thread
 from console_automation.core.messages import Message
 from console_automation.errors import BadRequest, Unavailable
 
+_AT_ONCE = 4  #: connections; each has a thread, which a server that is slow may hold up for long
+
 
 class MailCourier:
-    """Sends mails, each over a connection of its own."""
+    """Sends mails, each over a connection of its own, a few at once."""
 
     def __init__(
         self,
@@ -31,9 +34,10 @@ class MailCourier:
         self._sender = sender
         self._tls = tls  #: "starttls", "tls" or "none"
         self._timeout = timeout  #: seconds that the server may be silent
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def deliver(self, message: Message) -> None:
-        """Hand the mail over; the server has taken it when this returns."""
+        """Hand the mail over when it is its turn; the server has taken it when this returns."""
         if not self._host or not self._sender:
             raise Unavailable("e-mail needs the settings smtp_host and smtp_from")
         try:
@@ -41,7 +45,7 @@ class MailCourier:
         except ValueError as error:
             raise BadRequest(f"that cannot be a mail: {error}") from None
         try:
-            await in_thread(lambda: self._send(mail))
+            await in_thread(lambda: self._send(mail), self._places)
         except smtplib.SMTPAuthenticationError as error:
             # Without its words: a server may repeat what it was given.
             raise Unavailable(f"{self._host} refused the login with {error.smtp_code}") from None

@@ -12,12 +12,20 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Return what `work` returns, or raise what it raises; if cancelled, it goes on unheard."""
+async def in_thread(work: Callable[[], T], places: asyncio.Semaphore | None = None) -> T:
+    """Return what `work` returns, or raise what it raises; if cancelled, it goes on unheard.
+
+    It has one of the places, if some are given, until it has ended, heard or not: so there are never
+    more threads than places, and who comes later waits for its turn.
+    """
+    if places:
+        await places.acquire()
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
     def tell(result: T | None, error: Exception | None) -> None:
+        if places:
+            places.release()
         if done.done():
             return
         if error is not None:

@@ -30,7 +30,7 @@ from console_automation.core.target import Reach, Target
 from console_automation.engine.asking import Asking
 from console_automation.engine.cluster_book import ClusterBook
 from console_automation.engine.roster import Roster
-from console_automation.engine.waiters import Waiters
+from console_automation.engine.waiters import Waiters, end_all
 from console_automation.errors import (
     BadRequest,
     Conflict,
@@ -89,9 +89,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go; nothing here is needed by anybody else."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
 
     # -- what clients ask --------------------------------------------------------------------
 
@@ -134,7 +132,7 @@ class Gateway:
     async def _aimed(self, job: ClusterJob, target: Target) -> ClusterJob:
         """Return the job with the queue or the children that its target means at this moment."""
         await _in_time(self.roster.listens, "nothing was submitted")
-        members = [each.member for each in self.roster.standings()]
+        members = await self.roster.members(target)
         found = targets.meant(target, members)
         if not found:
             raise BadRequest(targets.nobody(target, members), field="options.target")
@@ -199,11 +197,31 @@ class Gateway:
         """Return whether a job is over, as soon as it is, or when the time is up. Raises JobNotFound."""
         loop = asyncio.get_running_loop()
         limit = loop.time() + timeout
-        while not await self.is_over(job_id) and (left := limit - loop.time()) > 0:
+        while not await self.is_over(job_id):
+            if loop.time() >= limit:
+                return False
+            await self._end_of(job_id, until=min(limit, loop.time() + _LOOK_SECONDS))
+        return True
+
+    async def _end_of(self, job_id: str, *, until: float) -> None:
+        """Return when a job is over, or gone, as far as is heard of; in any case at a time of the loop.
+
+        What is known is looked at before each wait: it may be newer than the record that was read.
+        """
+        loop = asyncio.get_running_loop()
+        while not self._seems_over(job_id) and (left := until - loop.time()) > 0:
             job = self.jobs.get(job_id)
             watched = [job_id, *(child.id for child in job.children)] if job else [job_id]
-            await self.changes.wait(watched, enough=1, timeout=min(left, _LOOK_SECONDS))
-        return await self.is_over(job_id)
+            await self.changes.wait(watched, enough=1, timeout=left)
+            if job and job_id not in self.jobs:
+                return
+
+    def _seems_over(self, job_id: str) -> bool:
+        """Whether a job, and each of its children, is over as far as is heard of."""
+        job = self.jobs.get(job_id)
+        if job is None or job.is_over or not job.is_group:
+            return job is not None and job.is_over
+        return all(self._seems_over(child.id) for child in job.children)
 
     async def cancel(self, job_id: str, cancel: Cancel) -> bool:
         """Ask for the end of a job, or of all children; False when it was over. Raises JobNotFound."""
@@ -267,13 +285,14 @@ class Gateway:
     # -- looking after -----------------------------------------------------------------------
 
     async def _look_after_forever(self) -> None:
-        """Look after everything now and then. Having slept too long, count all silence anew."""
+        """Look after everything now and then. Whoever has slept too long, or could not hear anybody,
+        counts all silence anew."""
         loop = asyncio.get_running_loop()
         interval = max(0.2, min(5.0, self._lost_after / 4))
         while True:
             before = loop.time()
             await asyncio.sleep(interval)
-            if loop.time() - before > 2 * interval + 1.0:
+            if loop.time() - before > 2 * interval + 1.0 or not self.bus.is_connected:
                 self.roster.listen_anew()
             if not (self._caught_up.is_set() and self.roster.listens.is_set()):
                 continue

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(slots=True, eq=False)
@@ -53,3 +54,13 @@ class Waiters:
             waiting.remove(wait)
             if not waiting:
                 del self._waiting[job_id]
+
+
+async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended: a cancellation gets lost where an error comes at the same moment,
+    as in a TaskGroup, and in libraries that swallow it."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1.0)

@@ -10,7 +10,7 @@ from console_automation.frontends.launch import DaemonUnavailable
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing is slow to import, and every command starts with this
     import socket
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Self
 
 _MOST_TRIES = 5
@@ -30,11 +30,16 @@ class Refused(Exception):
 
 
 class Client:
-    """A client of whatever daemon serves a state directory; one is started when there is none."""
+    """A client of whatever daemon serves a state directory; one is started when there is none.
 
-    def __init__(self, home: str) -> None:
+    A daemon that does not answer at all is waited for, and `remark` is told of it.
+    """
+
+    def __init__(self, home: str, remark: "Callable[[str], None] | None" = None) -> None:
         self.home = home
+        self._remark = remark
         self._line: socket.socket | None = None
+        self._is_said = False  #: that the daemon does not answer
 
     def __enter__(self) -> "Self":
         return self
@@ -68,7 +73,7 @@ class Client:
         for left in reversed(range(1 if once else _MOST_TRIES)):
             line = self._dialled()
             try:
-                return launch.exchange(line, request)
+                return launch.exchange(line, request, self._is_silent)
             except (DaemonUnavailable, OSError) as error:
                 self.close()
                 if not left:
@@ -85,5 +90,19 @@ class Client:
         if self._line is not None and launch.has_hung_up(self._line):
             self.close()
         if self._line is None:
-            self._line = launch.connect(self.home, "cli")
+            self._line = launch.connect(self.home, "cli", self._is_silent)
         return self._line
+
+    def _is_silent(self) -> None:
+        """No answer comes: say so once if it is not that the question takes its time."""
+        if self._remark and not self._is_said:
+            try:
+                line = launch.greet(self.home, "api", launch.LOOK_SECONDS)
+            except launch.DaemonSilent as silent:
+                self._is_said = True
+                self._remark(f"{silent}; waiting")
+            except DaemonUnavailable:
+                pass  # it answers
+            else:
+                if line:
+                    line.close()

@@ -14,11 +14,15 @@ from console_automation.frontends.handshake import PROTOCOL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing is slow to import, and this module starts the bridge
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 30.0
+SILENT_SECONDS = (
+    4.0  #: without an answer, after which it is looked whether the daemon answers at all,
+)
+LOOK_SECONDS = 6.0  #: and how long such a look may take
 
 
 class DaemonUnavailable(Exception):
@@ -29,10 +33,11 @@ class DaemonSilent(DaemonUnavailable):
     """A daemon is alive and does not answer: it is starting, ending or stopped."""
 
 
-def connect(home: str, kind: str) -> socket.socket:
+def connect(home: str, kind: str, is_silent: "Callable[[], None] | None" = None) -> socket.socket:
     """Return a connection on which the daemon serves `kind`, starting the daemon if need be.
 
     The kinds are mcp, api, and cli, which is api for a person: jobs inherit more of the environment.
+    While nothing comes of a daemon that listens, `is_silent` is called every few seconds.
 
     Raises DaemonUnavailable.
     """
@@ -40,7 +45,7 @@ def connect(home: str, kind: str) -> socket.socket:
     while time.monotonic() < give_up:
         line = dial(home) or (None if _is_in_a_run() else _start_and_dial(home))
         if line is not None:
-            answer = _say_hello(line, kind)
+            answer = _say_hello(line, kind, is_silent=is_silent)
             if answer and answer["ok"]:
                 return line
             line.close()  # it ended between the accept and the answer, or is about to
@@ -53,7 +58,9 @@ def connect(home: str, kind: str) -> socket.socket:
             " it: start it outside, with `job daemon start`"
         )
     raise DaemonUnavailable(
-        f"no daemon answered within {_START_SECONDS:.0f} s; see {home}/daemon.log"
+        silence_of(home)
+        if _is_held(home)
+        else f"no daemon answered within {_START_SECONDS:.0f} s; see {home}/daemon.log"
     )
 
 
@@ -74,14 +81,14 @@ def dial(home: str) -> socket.socket | None:
     return line
 
 
-def greet(home: str, kind: str) -> socket.socket | None:
+def greet(home: str, kind: str, patience: float = _ANSWER_SECONDS) -> socket.socket | None:
     """Return a connection to the daemon if one is running and understands us, without starting it.
 
     Raises DaemonUnavailable when one is running that does not serve us, DaemonSilent when it does not
-    answer at all.
+    answer at all within `patience` seconds.
     """
     line = dial(home)
-    answer = _say_hello(line, kind) if line else None
+    answer = _say_hello(line, kind, patience) if line else None
     if answer and answer["ok"]:
         return line
     if line:
@@ -89,11 +96,24 @@ def greet(home: str, kind: str) -> socket.socket | None:
     if answer:
         raise DaemonUnavailable(str(answer["error"]))
     if _is_held(home):
-        raise DaemonSilent(
-            f"a daemon holds {home} but does not answer: it is starting, ending or stopped; see"
-            f" {home}/daemon.log"
-        )
+        raise DaemonSilent(silence_of(home))
     return None
+
+
+def silence_of(home: str) -> str:
+    """Say that the daemon which holds a state directory does not answer, and what can be done."""
+    try:
+        with open(f"{home}/daemon.lock", encoding="utf-8") as lock:
+            pid = int(json.load(lock)["pid"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return (
+            f"a daemon holds {home} but does not answer: it is just starting; see {home}/daemon.log"
+        )
+    return (
+        f"the daemon, pid {pid}, holds {home} but does not answer: it is starting, ending or stopped."
+        f" `kill -CONT {pid}` lets a stopped one go on; if it hangs, `kill -9 {pid}` ends it, while"
+        f" jobs go on; see {home}/daemon.log"
+    )
 
 
 def _is_held(home: str) -> bool:
@@ -111,14 +131,22 @@ def _is_held(home: str) -> bool:
     return False
 
 
-def exchange(line: socket.socket, request: "Mapping[str, Any]") -> "dict[str, Any]":
+def exchange(
+    line: socket.socket,
+    request: "Mapping[str, Any]",
+    is_silent: "Callable[[], None] | None" = None,
+) -> "dict[str, Any]":
     """Send one request on an `api` connection and return the answer.
+
+    While none comes, `is_silent` is called every few seconds: the daemon may be at work on it.
 
     Raises DaemonUnavailable when the daemon ends meanwhile.
     """
     line.sendall(json.dumps(request).encode("ascii") + b"\n")
     answer = bytearray()
     while not answer.endswith(b"\n"):
+        while is_silent and not _hears(line, SILENT_SECONDS):
+            is_silent()
         data = line.recv(1 << 20)
         if not data:
             raise DaemonUnavailable("the daemon ended while it was asked")
@@ -144,10 +172,20 @@ def exchange_many(line: socket.socket, request: "Mapping[str, Any]") -> "Iterato
 
 def has_hung_up(line: socket.socket) -> bool:
     """Whether the daemon at the other end of a connection has ended; asked between two questions."""
-    return bool(select.select([line], [], [], 0)[0])
+    return _hears(line, 0)
 
 
-def _say_hello(line: socket.socket, kind: str) -> "dict[str, Any] | None":
+def _hears(line: socket.socket, seconds: float) -> bool:
+    """Whether something comes within a time, be it the end."""
+    return bool(select.select([line], [], [], seconds)[0])
+
+
+def _say_hello(
+    line: socket.socket,
+    kind: str,
+    patience: float = _ANSWER_SECONDS,
+    is_silent: "Callable[[], None] | None" = None,
+) -> "dict[str, Any] | None":
     hello = {
         "hello": "mcp" if kind == "mcp" else "api",
         "protocol": PROTOCOL,
@@ -157,10 +195,15 @@ def _say_hello(line: socket.socket, kind: str) -> "dict[str, Any] | None":
         "environment": dict(os.environ),
         "commandLine": kind == "cli",
     }
-    line.settimeout(_ANSWER_SECONDS)
+    give_up = time.monotonic() + patience
+    line.settimeout(patience)
     try:
         line.sendall(json.dumps(hello).encode("ascii") + b"\n")
         answer = bytearray()
+        while is_silent and not _hears(line, SILENT_SECONDS):
+            is_silent()
+            if time.monotonic() > give_up:
+                return None
         while not answer.endswith(b"\n"):
             byte = line.recv(1)  # what follows the line belongs to whoever uses the connection
             if not byte:

@@ -72,7 +72,9 @@ async def started(engine: Engine, call: Call, job: ClusterJob, wait: float) -> v
     """Return what is to be said of a job that was taken in, waiting for its end when that is wanted."""
     if wait:
         await until_over(engine, call, job.id, wait)
-    seen = await _view(engine, job.id)
+    # What was taken in a moment ago has nothing to tell but that; its worker need not be asked.
+    is_new = not wait and job.phase is ClusterPhase.PENDING and not job.is_group
+    seen = cluster_job_view(engine, job) if is_new else await _view(engine, job.id)
     result: view.ExecuteResult = {
         "success": True,
         "jobId": job.id,
@@ -146,7 +148,8 @@ async def get_job_output(
             raise
         return _page(job, _kept(job, options), options.since)
     # Its worker tells the end of the run before it is in the record; a client shall not see it twice.
-    page |= {"jobId": job.id, "status": (await gateway.get(job.id)).status}
+    now = job if job.is_over else await gateway.get(job.id)
+    page |= {"jobId": job.id, "status": now.status}
     return page  # type: ignore[no-any-return]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from console_automation.core.definition import Caller
-from console_automation.core.job import JobSpec
+from console_automation.core.job import Contract, JobSpec
 from console_automation.core.schedule import (
     Execution,
     Missed,
@@ -70,8 +70,11 @@ async def _target(
 ) -> tuple[JobSpec, Caller | None]:
     """Return what each job is made from, and for whom if it is a typed one."""
     if request.job is not None:
-        caller = caller_of(call)
-        return await engine.definitions.job_spec(request.job, request.input or {}, caller), caller
+        caller, given = caller_of(call), request.input or {}
+        spec = await engine.definitions.job_spec(request.job, given, caller)
+        # Only what was given is kept: each fire takes the defaults that the definition has then.
+        contract = Contract(definition=request.job, input=given)
+        return replace(spec, contract=contract), caller
     if not call.principal.is_admin:
         raise AccessDenied(
             f"{call.principal.name} may schedule job definitions, and no commands of their own: give 'job'"

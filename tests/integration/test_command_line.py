@@ -40,7 +40,7 @@ def test_a_daemon_that_holds_its_directory_but_does_not_listen_is_not_denied(hom
             done = run(home, *words)
             assert done.returncode == 4
             assert "holds" in done.stderr and "Traceback" not in done.stderr
-        assert "BAD  daemon: a daemon holds" in run(home, "doctor").stdout
+        assert "BAD  daemon: the daemon, pid " in run(home, "doctor").stdout
 
 
 def test_the_doctor_sees_settings_that_no_daemon_could_start_with(home: Path) -> None:

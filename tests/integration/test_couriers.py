@@ -228,3 +228,25 @@ async def test_no_header_can_be_smuggled_in(text: str, part: str) -> None:
 async def test_without_a_server_nothing_is_sent() -> None:
     with pytest.raises(Unavailable, match="smtp_host"):
         await mails(25, host="")(message("me@example.org"))
+
+
+async def test_a_mail_server_that_does_not_answer_has_a_few_threads_however_often_it_is_tried() -> (
+    None
+):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        send = mails(silent.getsockname()[1], host="127.0.0.1", user="", tls="none")
+        loop, others = asyncio.get_running_loop(), threading.active_count()
+        for _ in range(3):
+            tries = [asyncio.create_task(send(message("me@example.org"))) for _ in range(4)]
+            await asyncio.sleep(0)
+            assert threading.active_count() - others == 4
+            for each in tries:  # as is done when their time is up
+                each.cancel()
+            await asyncio.gather(*tries, return_exceptions=True)
+        late = asyncio.create_task(send(message("me@example.org")))
+        silent.setblocking(False)
+        for _ in range(5):  # the last of them is another's turn
+            line, _ = await asyncio.wait_for(loop.sock_accept(silent), PATIENCE)
+            line.close()
+        with pytest.raises(Unavailable, match="closed"):
+            await late

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import Gate
 from tests.integration.daemons import Daemon, killable
 from tests.integration.job_command import Shell
+from tests.integration.windows import Window
 from tests.waiting import PATIENCE
 
 TOML = """
@@ -176,3 +178,57 @@ def test_an_input_is_taken_from_a_file_and_completed_by_words(shell: Shell) -> N
         done = shell.job("exec", "sum", "--input", "-", stdin=content)
         assert done.returncode == 2 and "--input" in done.stderr
     assert shell.job("define", "--remove", "sum").returncode == 0
+
+
+@pytest.fixture
+def telling(shell: Shell, gate: Gate) -> Iterator[Gate]:
+    """A definition whose jobs say how far they are, print, and go on through two gates; this is the
+    second one."""
+    last = Gate(shell.directory / "last")
+    definition = {
+        "name": "tells",
+        "command": f"""
+            tell() {{ echo "$1" >> $CONSOLE_AUTOMATION_PROGRESS; echo noise; }}
+            tell '{{"progress": 1, "total": 3, "message": "\\u001b[2Jweighing\\n{"界" * 60}"}}'
+            {gate.wait}
+            tell '{{"progress": 2, "total": 3}}'
+            {last.wait}
+            echo '[1, 2]' > $CONSOLE_AUTOMATION_RESULT""",
+    }
+    assert shell.job("define", "-", stdin=json.dumps(definition)).returncode == 0
+    yield last
+    gate.open()
+    last.open()
+    assert shell.job("define", "--remove", "tells").returncode == 0
+
+
+def test_progress_is_one_line_in_its_place_which_is_gone_before_the_result(
+    shell: Shell, gate: Gate, telling: Gate
+) -> None:
+    with Window(shell, "exec", "tells", cols=60) as window:
+        first = [line for line in window.until("1 of 3: weighing 界").lines if line]
+        assert len(first) == 1, first
+        gate.open()
+        second = [line for line in window.until("2 of 3").lines if line]
+        assert len(second) == 1 and "weighing" not in second[0], second
+        telling.open()
+        assert window.ended() == 0
+        assert [line for line in window.seen().lines if line] == ["[", "  1,", "  2", "]"]
+
+
+def test_progress_is_gone_when_it_is_left_alone(shell: Shell, gate: Gate, telling: Gate) -> None:
+    with Window(shell, "exec", "tells", cols=160) as window:
+        window.until("1 of 3: weighing")
+        window.type("\x03")
+        assert window.ended() == 130
+        window.until("detached; it goes on", "job wait")
+        assert "weighing" not in window.text()
+
+
+def test_progress_is_not_shown_where_nobody_watches(
+    shell: Shell, gate: Gate, telling: Gate
+) -> None:
+    gate.open()
+    telling.open()
+    done = shell.job("exec", "tells")
+    assert (done.stdout, done.stderr) == ("[\n  1,\n  2\n]\n", "")

@@ -2,6 +2,10 @@
 
 import sys
 
-from console_automation.frontends.cli.program import JOB
+try:
+    from console_automation.frontends.cli.program import JOB
 
-sys.exit(JOB.main(sys.argv[1:]))
+    code = JOB.main(sys.argv[1:])
+except KeyboardInterrupt:  # while it was being imported
+    code = 130
+sys.exit(code)

@@ -91,7 +91,7 @@ class Program:
         # From here on it is known whose --json it is: `job run pytest --json` has none for us.
         self._as_json = getattr(given, "json", False)
         streams = Streams(json=self._as_json)
-        with Client(paths.home()) as client:
+        with Client(paths.home(), streams.remark) as client:
             try:
                 code: int = given.run(given, client, streams)
                 return code

@@ -32,6 +32,19 @@ def columns() -> int:
     return width or 100
 
 
+def _cut(text: str, width: int) -> str:
+    """Return as much of the beginning of a text as fits into so many columns of a terminal."""
+    if text.isascii():
+        return text[:width]
+    from unicodedata import east_asian_width
+
+    for at, character in enumerate(text):
+        width -= 2 if east_asian_width(character) in "WF" else 1
+        if width < 0:
+            return text[:at]
+    return text
+
+
 def open_streams() -> None:
     """See to it that stdin, stdout and stderr are open and take any text.
 
@@ -101,7 +114,8 @@ class Streams:
         """Show how it goes in one line that the next one replaces; nothing where nobody watches."""
         if self.is_watched and (text or self._shown):
             self._shown = True  # Ctrl-C may come as soon as it is
-            sys.stderr.write(f"\r\x1b[K{text[: self.width - 1]}")
+            # There is room left for the ^C that a terminal shows: on a second line it would stay.
+            sys.stderr.write(f"\r\x1b[K{_cut(text, self.width - 3)}")
             sys.stderr.flush()
             self._shown = bool(text)
 

@@ -15,7 +15,7 @@ from console_automation.errors import BadRequest, ConsoleAutomationError
 
 log = logging.getLogger(__name__)
 
-_BEATS_PER_LEASE = 4
+BEATS_PER_LEASE = 4
 
 
 class Presence:
@@ -59,7 +59,7 @@ class Presence:
                 log.error("%s", error.message)
             except ConsoleAutomationError as error:
                 log.info("no sign of life could be given: %s", error)
-            await asyncio.sleep(self._lease / _BEATS_PER_LEASE)
+            await asyncio.sleep(self._lease / BEATS_PER_LEASE)
             if loop.time() - began > self._lease:
                 awake()
 

@@ -32,6 +32,7 @@ from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
 from console_automation.engine.retention import FINISHED
+from console_automation.engine.waiters import end_all
 from console_automation.errors import (
     ConsoleAutomationError,
     InvalidTransition,
@@ -103,10 +104,7 @@ class WorkerService:
     async def close(self) -> None:
         """Take nothing more. What runs goes on as the daemon's settings say; its ends are told by the
         next worker on this state directory."""
-        tasks = [*self._tasks, *self._held.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_all([*self._tasks, *self._held.values()])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -274,7 +274,8 @@ async def test_a_typed_job_runs_with_its_input_and_its_result_is_there(
     client: Client, tmp_path: Path
 ) -> None:
     name = f"typed-{next(NUMBERS)}"
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    properties: dict[str, Any] = {"n": {"type": "integer"}, "more": {"default": 0}}
+    schema = {"type": "object", "properties": properties, "required": ["n"]}
     defined = {
         "name": name,
         "command": "sh",
@@ -289,10 +290,13 @@ async def test_a_typed_job_runs_with_its_input_and_its_result_is_there(
     made = (await ok(client, CREATE, **wanted, input={"n": 7}))["schedule"]
     assert (made["job"], made["input"]) == (name, {"n": 7})
     of = {"scheduleId": made["scheduleId"]}
-    run = await ok(client, RUN, **of)
-    assert (await over(client, run["jobId"]))["status"] == "completed"
-    result = await ok(client, "console_get_job_result", jobId=run["jobId"])
-    assert result["result"] == {"n": 7}
+    for default in (1, 2):  # what was not given is as the definition says when it fires
+        properties["more"] = {"default": default}
+        await ok(client, "console_register_job", **defined)
+        run = await ok(client, RUN, **of)
+        assert (await over(client, run["jobId"]))["status"] == "completed"
+        result = await ok(client, "console_get_job_result", jobId=run["jobId"])
+        assert result["result"] == {"n": 7, "more": default}
     no = await refused(client, UPDATE, **of, timeout=5)
     assert no["details"]["field"] == "timeout" and "definition" in no["error"]
     await ok(client, "console_remove_job", name=name)

@@ -132,7 +132,7 @@ def _uninstall(given: "Namespace", client: "Client", streams: "Streams") -> int:
 
 def ask_running(request: "dict[str, Any]") -> "dict[str, Any] | None":
     """Ask the daemon if one is running. Raises DaemonUnavailable."""
-    line = launch.greet(paths.home(), "api")
+    line = launch.greet(paths.home(), "api", launch.LOOK_SECONDS)
     if line is None:
         return None
     with line:
