@@ -22,7 +22,9 @@ from console_automation.core.job import Status
 from console_automation.frontends.http_answers import STATUS_OF_CODE
 from tests.integration.conftest import Gate
 from tests.integration.nats_server import NatsServer, running_nats_server
+from tests.integration.principals import as_principal
 from tests.integration.servers import Server, serving
+from tests.integration.steps import ok, refused
 from tests.waiting import PATIENCE, until_now
 
 SHARED = {
@@ -300,6 +302,18 @@ def test_a_principal_runs_commands_in_the_cluster_and_none_on_the_machine_of_the
     assert guest.ask("GET", "/job/status")["cluster"]["jobs"]["completed"] == 2
     for path in ("/metrics", "/job/../metrics", "/jobs", "/"):
         assert guest.status("GET", path) in (403, 404)
+
+
+async def test_a_scope_opens_the_same_tools_over_mcp(cluster: Cluster) -> None:
+    async with as_principal(cluster.gateway, "writer", scopes=["job:write"]) as writer:
+        assert "console_execute_async" in {t.name for t in (await writer.mcp.list_tools()).tools}
+        assert (await refused(writer, "console_execute_async", command="true"))[
+            "code"
+        ] == "POLICY_DENIED"
+        made = await ok(writer, "console_execute_async", command="true", options={"target": "_any"})
+        assert made["jobId"].startswith("cluster-job-")
+    async with as_principal(cluster.gateway, "other") as other:
+        assert "console_execute_async" not in {t.name for t in (await other.mcp.list_tools()).tools}
 
 
 @BOTH
