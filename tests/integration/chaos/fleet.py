@@ -5,7 +5,9 @@ submission under the same key. Every run writes its id, which no other run has, 
 files say is what has really been run.
 """
 
+import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ from typing import Any, TypeVar
 
 from console_automation.errors import Unavailable
 from console_automation.frontends.launch import DaemonUnavailable
-from tests.integration.daemons import Daemon, Gate, Serve, killable
+from tests.integration.daemons import Daemon, Serve, killable
 from tests.integration.nats_server import NatsServer, running_nats_server
 from tests.waiting import until_now
 
@@ -31,10 +33,12 @@ Serves = Mapping[str, Sequence[Serve]]
 class Fleet:
     """The parts of the cluster, its client, and a place for what jobs note."""
 
-    def __init__(self, place: Path, nats: NatsServer, serves: Serves) -> None:
+    def __init__(
+        self, place: Path, nats: NatsServer, settings: Mapping[str, Any], serves: Serves
+    ) -> None:
         self.place = place
         self.nats = nats
-        self.gate = Gate(place / "gate")
+        self.settings = settings  #: of every machine
         self.daemons: dict[str, Daemon] = {}
         self._serves = {part: iter(each) for part, each in serves.items()}
 
@@ -55,6 +59,27 @@ class Fleet:
             if not daemon.is_alive:
                 daemon.join()
                 daemon.start(self.next_serve(part))
+
+    @contextmanager
+    def without(self, part: str) -> Iterator[None]:
+        """Have a part dead for a while."""
+        daemon = self.daemons.pop(part)
+        daemon.kill()
+        try:
+            yield
+        finally:
+            self.daemons[part] = daemon
+            self.tend()
+
+    @contextmanager
+    def frozen(self, part: str) -> Iterator[None]:
+        """Have a part stand still for a while."""
+        pid = self.daemons[part].pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def have_died(self) -> bool:
         """Whether everybody who was to die has."""
@@ -132,8 +157,6 @@ def running_fleet(
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, place, ignore_errors=True)
         nats = stack.enter_context(running_nats_server(place / "nats"))
-        fleet = Fleet(place, nats, serves or {})
-        stack.callback(fleet.gate.close)
         shared = {
             "nats_url": nats.url,
             "cluster_key": KEY,
@@ -142,6 +165,7 @@ def running_fleet(
             "toolsets": "jobs cluster",
             **settings,
         }
+        fleet = Fleet(place, nats, shared, serves or {})
         worker = {"cluster_worker": True, "cluster_gateway": False, "max_concurrent_jobs": 4}
         for part in (GATEWAY, *hosts):
             (place / part).mkdir(mode=0o700)
