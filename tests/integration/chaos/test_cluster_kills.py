@@ -86,7 +86,10 @@ def test_what_dies_around_its_steps_loses_repeats_and_forgets_nothing(
     ("part", "points"),
     [
         (GATEWAY, points_of(*STEPS_OF_GATEWAY)),
-        ("a", [*points_of("update claimed", "update completed"), "before hint", "after run_exited"]),
+        (
+            "a",
+            [*points_of("update claimed", "update completed"), "before hint", "after run_exited"],
+        ),
     ],
     ids=["gateway", "worker"],
 )

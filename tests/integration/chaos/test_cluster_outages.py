@@ -17,7 +17,7 @@ from console_automation.adapters.nats.access import Access
 from console_automation.adapters.nats.bus import NatsBus
 from console_automation.core.seal import seal
 from console_automation.errors import BadRequest, JobNotFound, Unavailable
-from tests.integration.chaos.fleet import KEY, LEASE_MS, Fleet, running_fleet
+from tests.integration.chaos.fleet import LEASE_MS, Fleet, running_fleet
 from tests.integration.daemons import Gate, killable
 from tests.waiting import until, until_now
 
