@@ -279,14 +279,16 @@ class Gateway:
     def _heard(self, job: ClusterJob) -> None:
         if job.outcome is not None:
             job = replace(job, outcome=replace(job.outcome, tail=()))
+        known = self.jobs.get(job.id)
+        if job.holder and (known is None or known.epoch < job.epoch):
+            self.roster.hear(job.holder.host, job.holder.instance)
         self.jobs[job.id] = job
         self.changes.tell(job.id)
 
     # -- looking after -----------------------------------------------------------------------
 
     async def _look_after_forever(self) -> None:
-        """Look after everything now and then. Whoever has slept too long, or could not hear anybody,
-        counts all silence anew."""
+        """Look after everything now and then. After sleep, or deafness, count all silence anew."""
         loop = asyncio.get_running_loop()
         interval = max(0.2, min(5.0, self._lost_after / 4))
         while True:
@@ -327,10 +329,9 @@ class Gateway:
         """Give up what was for a worker among several that does not respond: the others are done."""
         if job.group is None:
             return
-        host = job.target
-        found = self.roster.get(host)
+        found = self.roster.get(job.target)
         if found is None or (not found.is_live and found.silence >= self._lost_after):
-            await self._apply(job, NotResponding(at=self.clock.now(), host=host))
+            await self._apply(job, NotResponding(at=self.clock.now(), host=job.target))
 
     async def _give_up_lost(self, job: ClusterJob) -> None:
         holder = job.holder

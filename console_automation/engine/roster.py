@@ -114,6 +114,10 @@ class Roster:
         now = asyncio.get_running_loop().time()
         return now - max(self._heard.get((host, instance), 0.0), self._since)
 
+    def hear(self, host: str, instance: str) -> None:
+        """Note that an instance did something just now: a claim is as good as a sign of life."""
+        self._heard[host, instance] = asyncio.get_running_loop().time()
+
     def listen_anew(self) -> None:
         """Count every silence from now: this process may have been the one that slept."""
         self._since = asyncio.get_running_loop().time()
@@ -200,7 +204,6 @@ class Roster:
             self.listens.set()
 
     async def _watch_beats(self) -> None:
-        loop = asyncio.get_running_loop()
         self.listen_anew()
         async for each in _complete(self._bus.beats.watch(), self._beats):
             if each is None:
@@ -213,7 +216,7 @@ class Roster:
                     log.error("a sign of life of %s is not of this cluster; it is ignored", host)
                     continue
                 self._beats[host] = beat
-                self._heard[host, beat.instance] = loop.time()
+                self.hear(host, beat.instance)
                 self.news.tell(host)
 
 

@@ -324,6 +324,22 @@ async def test_without_nats_jobs_of_the_machine_run_and_those_of_the_cluster_are
 
 
 @story
+async def test_a_worker_that_claims_a_job_is_alive(world: World) -> None:
+    gateway, [worker] = await fleet(world, "a")
+
+    async def no_sign_of_life(key: str, value: bytes) -> int:
+        raise Unavailable("not now")
+
+    worker.bus.beats.put = no_sign_of_life  # type: ignore[method-assign]
+    await pass_by(2 * LOST)
+    job = await gateway.submit("sleep", "a")
+    await gateway.claimed(job)
+    await pass_by(LOST / 2)
+    assert (await gateway.get(job)).phase is ClusterPhase.CLAIMED
+    assert (await gateway.over(job)).phase is ClusterPhase.INTERRUPTED
+
+
+@story
 async def test_a_gateway_that_was_cut_off_takes_nobody_for_lost(world: World) -> None:
     gateway, [worker] = await fleet(world, "a")
     job = await gateway.submit("sleep")
@@ -362,11 +378,14 @@ async def test_a_full_cluster_refuses_new_jobs_and_brings_those_it_has_to_an_end
     world.nats.jobs.max_bytes = 200_000
     taken: list[ClusterJob] = []
     request = {"command": "exit 0", "options": {"stdin": "x" * 1000}}
-    with pytest.raises(LimitReached, match="Nothing was submitted"):
-        while True:
+
+    async def fill() -> None:
+        for _ in range(1000):
             taken.append(await gateway.submit("", request=request))
             await pass_by(0.1)
-            assert len(taken) < 1000
+
+    with pytest.raises(LimitReached, match="Nothing was submitted"):
+        await fill()
     for job in taken:
         assert (await gateway.over(job)).phase is ClusterPhase.COMPLETED
     assert begun(worker) == [len(taken)] and taken
