@@ -163,7 +163,8 @@ def _end_as(job: dict[str, Any]) -> int:
 
 def _die_of(number: signal.Signals) -> None:
     sys.stdout.flush()
-    signal.signal(number, signal.SIG_DFL)
+    if number is not signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 
