@@ -34,14 +34,7 @@ class ClusterPhase(StrEnum):
     INTERRUPTED = "interrupted"  #: its worker is lost; a late word of it may still tell the end
 
 
-OVER = frozenset(
-    {
-        ClusterPhase.COMPLETED,
-        ClusterPhase.FAILED,
-        ClusterPhase.CANCELLED,
-        ClusterPhase.INTERRUPTED,
-    }
-)
+OVER = frozenset(ClusterPhase) - {ClusterPhase.PENDING, ClusterPhase.CLAIMED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +223,7 @@ OK, NO, CA, IN = (
 TRANSITIONS: Mapping[tuple[ClusterPhase, type[Event]], tuple[ClusterPhase, ...]] = {
     (P, Claimed): (H,),
     (P, CancelAsked): (CA, P),  # a group notes it, for children that are not made yet
-    (P, NotResponding): (NO,),
+    (P, NotResponding): (NO, IN),
     (P, ChildrenOver): (OK, NO, CA, IN),
     (P, Ended): (OK, NO, CA, IN, P),  # of the epoch that was lost, before another one has begun
     (H, Refused): (P, NO, CA),
@@ -321,6 +314,8 @@ def _worker_lost(job: ClusterJob, event: WorkerLost) -> ClusterJob:
 
 
 def _not_responding(job: ClusterJob, event: NotResponding) -> ClusterJob:
+    if job.reason == Reason.LOST:  # an attempt has begun there, and may go on
+        return replace(job, phase=IN, not_before=None, completed_at=event.at)
     why = f"worker {event.host} did not respond: it was not reachable and has not begun the job"
     return replace(job, phase=NO, reason=Reason.UNDELIVERED, error=why, completed_at=event.at)
 

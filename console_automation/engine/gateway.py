@@ -84,9 +84,8 @@ class Gateway:
 
     def open(self) -> None:
         """Begin to watch and to look after what is there."""
-        self._tasks = [
-            asyncio.create_task(each) for each in (self._watch(), self._look_after_forever())
-        ]
+        work = (self._watch(), self._look_after_forever())
+        self._tasks = [asyncio.create_task(each) for each in work]
 
     async def close(self) -> None:
         """Let go; nothing here is needed by anybody else."""
@@ -228,8 +227,10 @@ class Gateway:
         """Whether the worker that has a job has been heard of within its lease, as far as is known."""
         if not self.roster.listens.is_set():
             return True
-        found = job.holder and self.roster.get(job.holder.host)
-        return bool(found and found.is_live)
+        if job.holder is None:
+            return False
+        found = self.roster.get(job.holder.host)
+        return bool(found and found.is_live and found.worker.instance == job.holder.instance)
 
     async def ask(
         self, job: ClusterJob, operation: str, arguments: Mapping[str, Any], *, patience: float = 0
@@ -278,14 +279,6 @@ class Gateway:
             return answer_from_bytes(unseal(self._key, f"answer/{question.nonce}", answer))
         except Forged:
             raise Unavailable(f"What answered for worker {host} is not of this cluster.") from None
-
-    async def forget(self, job_id: str) -> None:
-        """Remove a job that is over, with its children. Raises JobNotFound, Conflict."""
-        if not await self.is_over(job_id):
-            raise Conflict(f"Job {job_id} is not over; cancel it first.", jobId=job_id)
-        job = await self.book.get(job_id)
-        for each in (job_id, *(child.id for child in job.children)):
-            await self.book.delete(each)
 
     # -- watching ----------------------------------------------------------------------------
 
@@ -348,6 +341,8 @@ class Gateway:
                 await self._give_up_lost(job)
             elif job.is_group and not job.is_over:
                 await self._complete_group(job)
+            elif job.group is not None and job.is_over and job.group not in self.jobs:
+                await self._forget_child(job, job.group)
 
     async def _hint_anew(self, waiting: Sequence[ClusterJob]) -> None:
         """Put out again the hints that are lost: a crash came between a record and its hint."""
@@ -361,18 +356,16 @@ class Gateway:
         """Give up what was for a worker among several that does not respond: the others are done."""
         if job.group is None:
             return
-        host = job.target
-        found = self.roster.get(host)
+        found = self.roster.get(job.target)
         if found is None or (not found.is_live and found.silence >= self._lost_after):
-            await self._apply(job, NotResponding(at=self.clock.now(), host=host))
+            await self._apply(job, NotResponding(at=self.clock.now(), host=job.target))
 
     async def _give_up_lost(self, job: ClusterJob) -> None:
         holder = job.holder
         if holder and self.roster.silence(holder.host, holder.instance) >= self._lost_after:
             log.warning("worker %s is lost, %s with it", holder.host, job.id)
             step = await self._apply(job, WorkerLost(at=self.clock.now(), epoch=job.epoch))
-            if step:
-                await self._hint([step])
+            await self._hint([step] if step else [])
 
     async def _complete_group(self, job: ClusterJob) -> None:
         """Make the children that a crash left unmade; when all are over, say so."""
@@ -384,6 +377,13 @@ class Gateway:
         if all(each.is_over for each in known):
             over = ChildrenOver(at=self.clock.now(), status=status_of_group(job, known))
             await self._apply(job, over)
+
+    async def _forget_child(self, job: ClusterJob, group: str) -> None:
+        """Remove a child when its group is forgotten: before, it would be made a second time."""
+        try:
+            await self.book.get(group)
+        except JobNotFound:
+            await self.book.delete(job.id)
 
     async def _apply(self, job: ClusterJob, event: Any) -> ClusterJob | None:
         try:
