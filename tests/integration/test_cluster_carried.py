@@ -188,8 +188,7 @@ def test_a_step_in_the_cluster_runs_the_definition_of_its_project(
     project = place / "project"
     project.mkdir()
     (project / "console-automation.toml").write_text(
-        '[jobs.whose]\ncommand = "echo project"\ntarget = "_any"\n'
-        f'workingDirectory = "{place}"\n'
+        f'[jobs.whose]\ncommand = "echo project"\ntarget = "_any"\nworkingDirectory = "{place}"\n'
     )
     monkeypatch.chdir(project)
     gateway.hang_up()

@@ -24,6 +24,7 @@ from console_automation.core.cluster_job import (
     Holder,
     Outcome,
     Refused,
+    due_in,
     is_unfinished,
     key_of,
     queue_of,
@@ -176,8 +177,8 @@ class WorkerService:
         now = self._engine.jobs.clock.now()
         try:
             job = await self._book.get(hint.job_id)
-            if job.phase is ClusterPhase.PENDING and (job.not_before or 0) > now:
-                await hint.later((job.not_before or now) - now)
+            if job.phase is ClusterPhase.PENDING and (left := due_in(job, now)):
+                await hint.later(left)
                 return None
             step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me))
         except (JobNotFound, InvalidTransition):
