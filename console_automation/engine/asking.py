@@ -31,8 +31,10 @@ class Asking:
         """Whether the worker that has a job has been heard of within its lease, as far as is known."""
         if not self._roster.listens.is_set():
             return True
-        found = job.holder and self._roster.get(job.holder.host)
-        return bool(found and found.is_live)
+        if job.holder is None:
+            return False
+        found = self._roster.get(job.holder.host)
+        return bool(found and found.is_live and found.worker.instance == job.holder.instance)
 
     async def ask(
         self,

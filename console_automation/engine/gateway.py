@@ -25,7 +25,6 @@ from console_automation.core.cluster_job import (
     queue_of,
     status_of_group,
 )
-from console_automation.core.job import Status
 from console_automation.core.target import Reach, Target
 from console_automation.engine.asking import Asking
 from console_automation.engine.cluster_book import ClusterBook
@@ -83,9 +82,8 @@ class Gateway:
 
     def open(self) -> None:
         """Begin to watch and to look after what is there."""
-        self._tasks = [
-            asyncio.create_task(each) for each in (self._watch(), self._look_after_forever())
-        ]
+        work = (self._watch(), self._look_after_forever())
+        self._tasks = [asyncio.create_task(each) for each in work]
 
     async def close(self) -> None:
         """Let go; nothing here is needed by anybody else."""
@@ -316,6 +314,8 @@ class Gateway:
                 await self._give_up_lost(job)
             elif job.is_group and not job.is_over:
                 await self._complete_group(job)
+            elif job.group is not None and job.is_over and job.group not in self.jobs:
+                await self._forget_child(job, job.group)
 
     async def _hint_anew(self, waiting: Sequence[ClusterJob]) -> None:
         """Put out again the hints that are lost: a crash came between a record and its hint."""
@@ -338,29 +338,26 @@ class Gateway:
         if holder and self.roster.silence(holder.host, holder.instance) >= self._lost_after:
             log.warning("worker %s is lost, %s with it", holder.host, job.id)
             step = await self._apply(job, WorkerLost(at=self.clock.now(), epoch=job.epoch))
-            if step:
-                await self._hint([step])
+            await self._hint([step] if step else [])
 
     async def _complete_group(self, job: ClusterJob) -> None:
         """Make the children that a crash left unmade; when all are over, say so."""
         children = [self.jobs.get(child.id) for child in job.children]
         if None in children:
             if job.id in self.jobs:  # or it was forgotten while others were looked after
-                await self._make_missing(job)
+                await self._spread([job])  # a crash left them unmade
             return
         known = tuple(each for each in children if each)
         if all(each.is_over for each in known):
             over = ChildrenOver(at=self.clock.now(), status=status_of_group(job, known))
             await self._apply(job, over)
 
-    async def _make_missing(self, job: ClusterJob) -> None:
-        """Make the children that a crash left unmade. What may have been made, run and forgotten again
-        while no gateway was there is not run a second time: how it ended is not known."""
-        now = self.clock.now()
-        if now - job.created_at < self.book.retain:
-            await self._spread([job])
-        elif all(each.is_over for each in await self.family(job)):
-            await self._apply(job, ChildrenOver(at=now, status=Status.INTERRUPTED))
+    async def _forget_child(self, job: ClusterJob, group: str) -> None:
+        """Remove a child when its group is forgotten: before, it would be made a second time."""
+        try:
+            await self.book.get(group)
+        except JobNotFound:
+            await self.book.delete(job.id)
 
     async def _apply(self, job: ClusterJob, event: Any) -> ClusterJob | None:
         try:

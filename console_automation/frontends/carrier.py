@@ -64,6 +64,7 @@ class _Carrier:
         self._client = Client(paths.home())
         self._operation = operation
         self._arguments = arguments
+        self._known = ""  #: its id: whatever becomes of its definition, it can be cancelled
         self._since = 0
         self._told: Any = None  #: the progress that was passed on last
 
@@ -81,7 +82,9 @@ class _Carrier:
 
     def _job_id(self) -> str:
         """Return the id of the job, which is made if it is not there yet."""
-        return str(self._call(self._operation, self._arguments)["jobId"])
+        if not self._known:
+            self._known = str(self._call(self._operation, self._arguments)["jobId"])
+        return self._known
 
     def seen_through(self) -> dict[str, Any]:
         """Pass on what the job prints and tells until it is over; return it."""
@@ -163,7 +166,8 @@ def _end_as(job: dict[str, Any]) -> int:
 
 def _die_of(number: signal.Signals) -> None:
     sys.stdout.flush()
-    signal.signal(number, signal.SIG_DFL)
+    if number is not signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 

@@ -34,7 +34,7 @@ from console_automation.operations.submission import Call, telling
 _OVER = tuple(each for each in Status if each not in (Status.PENDING, Status.RUNNING))
 #: That a worker is asked for: with all that JSON adds it has to fit a message.
 _PAGE_BYTES = 1 << 17
-_PAGE_CHUNKS = 2_000
+_PAGE_CHUNKS = 1_000
 
 
 def action_for(

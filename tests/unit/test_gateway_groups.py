@@ -7,7 +7,7 @@ import pytest
 
 from console_automation.adapters.memory_bus import MemoryBus, MemoryCluster
 from console_automation.config import Settings
-from console_automation.core.cluster_job import Child, ClusterJob, ClusterPhase
+from console_automation.core.cluster_job import Child, ClusterJob
 from console_automation.engine.cluster import Cluster
 from console_automation.errors import Conflict, JobNotFound
 from console_automation.joining import cluster_of
@@ -59,17 +59,6 @@ async def test_a_part_that_a_crash_left_unmade_is_made() -> None:
                 return False
 
         await until(is_made, "the part")
-
-
-async def test_a_part_that_may_have_run_and_been_forgotten_is_not_run_again() -> None:
-    async with gateway_that_finds(age=61.0) as cluster:
-
-        async def is_over() -> bool:
-            return (await cluster.book.get(GROUP)).phase is ClusterPhase.INTERRUPTED
-
-        await until(is_over, "the end of the whole")
-        with pytest.raises(JobNotFound):
-            await cluster.book.get(PART)
 
 
 async def test_a_part_is_not_forgotten_without_the_whole_which_would_make_it_anew() -> None:

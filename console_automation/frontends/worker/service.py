@@ -9,7 +9,9 @@ by looking.
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from console_automation.core.cluster_job import (
@@ -22,6 +24,7 @@ from console_automation.core.cluster_job import (
     Holder,
     Outcome,
     Refused,
+    due_in,
     is_unfinished,
     key_of,
     queue_of,
@@ -55,6 +58,7 @@ _AGAIN_SECONDS = 0.5
 _BUSY_SECONDS = 0.2
 _FORGOTTEN_AT_ONCE = 200
 _LARGEST_RESULT = 1 << 18  #: that is kept in the record, which has to fit a message of NATS
+_KEY = re.compile(re.escape(CLUSTER_KEYS) + r"(.+):([0-9]{1,9})")  #: as key_of makes them
 _TAKING = {"console_execute_async": OPERATIONS["console_execute_async"], **TAKING}
 
 
@@ -172,8 +176,8 @@ class WorkerService:
         now = self._engine.jobs.clock.now()
         try:
             job = await self._book.get(hint.job_id)
-            if job.phase is ClusterPhase.PENDING and (job.not_before or 0) > now:
-                await hint.later((job.not_before or now) - now)
+            if job.phase is ClusterPhase.PENDING and (left := due_in(job, now)):
+                await hint.later(left)
                 return None
             step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me))
         except (JobNotFound, InvalidTransition):
@@ -228,11 +232,15 @@ class WorkerService:
             task = asyncio.create_task(self._see_through(job_id, epoch, local))
             self._held[job_id, epoch] = task
             self._workload.held += 1
-            task.add_done_callback(lambda _: self._let_go(job_id, epoch))
+            task.add_done_callback(partial(self._let_go, (job_id, epoch)))
 
-    def _let_go(self, job_id: str, epoch: int) -> None:
-        del self._held[job_id, epoch]
+    def _let_go(self, held: tuple[str, int], task: asyncio.Task[None]) -> None:
+        """Cease to hold it. Where its end could not be told, that is for the next look."""
+        del self._held[held]
         self._workload.held -= 1
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the end of %s, epoch %d, could not be told", *held, exc_info=error)
+            self._is_sure = False
 
     async def _see_through(self, job_id: str, epoch: int, local: Job) -> None:
         """Wait for the end and bring it into the record, however long NATS is away."""
@@ -305,6 +313,7 @@ class WorkerService:
                 self._is_sure = False
             except Exception:
                 log.exception("looking at the records failed")
+                self._is_sure = False
 
     async def _forget_told(self) -> None:
         """Remove jobs past their time; the end of each is in its record, or it would be held."""
@@ -320,12 +329,20 @@ class WorkerService:
         await manager.delete([job for job in past if job.spec.idempotency_key not in held])
 
     async def _take_up(self) -> None:
-        """Hold whatever this worker has taken and whose end is not told."""
+        """Hold whatever this worker has taken and whose end is not told; and whatever runs here, be it
+        that the records say that it was cancelled meanwhile, or is another worker's."""
+        for local in await self._engine.jobs.ledger.store.unfinished():
+            if found := _KEY.fullmatch(local.spec.idempotency_key or ""):
+                self._hold(found[1], int(found[2]), local)
         async for job in self._book.watch():
             if job is None:
                 return
-            if isinstance(job, ClusterJob) and job.holder == self._me and is_unfinished(job):
+            if isinstance(job, ClusterJob) and self._has(job) and is_unfinished(job):
                 await self._take_up_one(job)
+
+    def _has(self, job: ClusterJob) -> bool:
+        """Whether the records say that it is this worker's, whatever its host name was."""
+        return job.holder is not None and job.holder.instance == self._me.instance
 
     async def _take_up_one(self, job: ClusterJob) -> None:
         store = self._engine.jobs.ledger.store
