@@ -2,7 +2,7 @@
 cluster can tell.
 
 Promise 28: accepted by the cluster means not lost. Promise 29: at most one worker runs an attempt. Each
-point is one way to be killed in the middle of the same story, of which every run leaves a note.
+point is one way to be killed in the middle of the same story; every run of a job in it leaves a note.
 """
 
 from functools import partial
