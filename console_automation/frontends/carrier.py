@@ -14,6 +14,7 @@ from binascii import a2b_base64
 from typing import Any
 
 from console_automation import paths
+from console_automation.core.text import signal_name
 from console_automation.frontends.client import Client, Refused
 from console_automation.frontends.launch import DaemonUnavailable
 
@@ -159,14 +160,14 @@ def _end_as(job: dict[str, Any]) -> int:
     if reason in ("timeout", "idle_timeout"):
         return _TIMED_OUT
     if "signal" in job and reason == "signal":
-        _die_of(signal.Signals[job["signal"]])
+        _die_of(next(n for n in range(1, signal.NSIG) if signal_name(n) == job["signal"]))
     code = job.get("exitCode")
     return int(code) if code is not None else int(status != "completed")
 
 
-def _die_of(number: signal.Signals) -> None:
+def _die_of(number: int) -> None:
     sys.stdout.flush()
-    if number is not signal.SIGKILL:
+    if number != signal.SIGKILL:
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 

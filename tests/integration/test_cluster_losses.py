@@ -126,29 +126,17 @@ def test_workers_enter_their_names_again_when_nats_has_lost_its_disk(machines: M
     assert machines.gateway.over(str(until_now(taken, "worker b")))["status"] == "completed"
 
 
-def test_a_result_that_fits_no_message_does_not_keep_the_end_from_being_told(
-    machines: Machines,
-) -> None:
-    machines.gateway.call(
-        "console_register_job",
-        name="large",
-        command="""printf '"%s"' "$(yes é | head -n 250000 | tr -d '\\n')" > $CONSOLE_AUTOMATION_RESULT""",
-        target="_any",
-    )
-    done = machines.gateway.call("console_execute_job", name="large", background=True)
-    assert machines.gateway.over(done["jobId"])["status"] == "completed"
-
-
 def test_what_carries_ends_by_the_signal_that_ended_what_is_carried(machines: Machines) -> None:
-    made = machines.gateway.call(
-        "console_create_schedule",
-        name="killed",
-        command="kill -KILL $$",
-        trigger={"everyMs": 3_600_000},
-        options={"target": "_any"},
-    )["schedule"]
-    fired = machines.gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
-    over = machines.gateway.over(fired["jobId"])
-    assert (over["status"], over.get("signal")) == ("failed", "SIGKILL"), machines.gateway.output(
-        over["id"]
-    )
+    for number, name in ((9, "SIGKILL"), (35, "SIG35")):
+        made = machines.gateway.call(
+            "console_create_schedule",
+            name=name,
+            command=f"kill -{number} $$",
+            trigger={"everyMs": 3_600_000},
+            options={"target": "_any"},
+        )["schedule"]
+        fired = machines.gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+        over = machines.gateway.over(fired["jobId"])
+        assert (over["status"], over.get("signal")) == ("failed", name), machines.gateway.output(
+            over["id"]
+        )
