@@ -28,6 +28,7 @@ from console_automation.core.cluster_job import (
 )
 from console_automation.core.job import Job, Status
 from console_automation.engine.cluster import Cluster
+from console_automation.engine.cluster_book import Known
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
@@ -143,20 +144,21 @@ class WorkerService:
             except Unavailable:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
-            await asyncio.gather(*(self._consider(hint) for hint in hints))
+            for hint in hints:
+                if self._free():
+                    self._claiming += 1
+                    self._spawn(self._take(hint))
+                else:
+                    await hint.later(_BUSY_SECONDS)
 
-    async def _consider(self, hint: Hint) -> None:
-        """Take a job, if it still waits and there still is room."""
-        if self._free() == 0:
-            await hint.later(_BUSY_SECONDS)
-            return
-        self._claiming += 1
+    async def _take(self, hint: Hint) -> None:
+        """Take a job, if it still waits; a slot is kept for it."""
         try:
-            job = await self._claimed(hint)
-            if job is not None:
-                local = await self._submitted(job)
+            known = await self._claimed(hint)
+            if known is not None:
+                local = await self._submitted(known.job)
                 if local is not None:
-                    self._hold(job.id, job.epoch, local)
+                    self._hold(known.job, local, known)
         except ConsoleAutomationError as error:
             log.info("whether %s was taken is not known yet: %s", hint.job_id, error)
             self._look_at_all()
@@ -166,20 +168,21 @@ class WorkerService:
             self._claiming -= 1
             self._room.set()
 
-    async def _claimed(self, hint: Hint) -> ClusterJob | None:
+    async def _claimed(self, hint: Hint) -> Known | None:
         """Return the job, which is this worker's now; None when it is not to be had."""
         now = self._engine.jobs.clock.now()
         try:
-            job = await self._book.get(hint.job_id)
-            if job.phase is ClusterPhase.PENDING and (job.not_before or 0) > now:
-                await hint.later((job.not_before or now) - now)
+            known = await self._book.look(hint.job_id)
+            due = known.job.not_before or 0
+            if known.job.phase is ClusterPhase.PENDING and due > now:
+                await hint.later(due - now)
                 return None
-            step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me))
+            step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me), known)
         except (JobNotFound, InvalidTransition):
             await hint.done()
             return None
         await hint.done()
-        return step.after
+        return step.known
 
     async def _submitted(self, job: ClusterJob) -> Job | None:
         """Return the job of this machine that it becomes; None when it was given back."""
@@ -219,29 +222,31 @@ class WorkerService:
 
     # -- seeing through ----------------------------------------------------------------------
 
-    def _hold(self, job_id: str, epoch: int, local: Job) -> None:
-        if (job_id, epoch) not in self._held:
-            task = asyncio.create_task(self._see_through(job_id, epoch, local))
-            self._held[job_id, epoch] = task
-            task.add_done_callback(lambda _: self._held.pop((job_id, epoch), None))
+    def _hold(self, job: ClusterJob, local: Job, known: Known | None = None) -> None:
+        held = job.id, job.epoch
+        if held not in self._held:
+            task = asyncio.create_task(self._see_through(job, local, known))
+            self._held[held] = task
+            task.add_done_callback(lambda _: self._held.pop(held, None))
 
-    async def _see_through(self, job_id: str, epoch: int, local: Job) -> None:
+    async def _see_through(self, job: ClusterJob, local: Job, known: Known | None) -> None:
         """Wait for the end and bring it into the record, however long NATS is away."""
         while not local.is_terminal:
             [local] = await self._engine.jobs.wait([local.id], timeout=3600.0)
         outcome = await self._outcome(local)
         at = local.completed_at or self._engine.jobs.clock.now()
-        after = await self._insist(
-            job_id, Ended(at=at, epoch=epoch, host=self._me.host, outcome=outcome)
-        )
+        ended = Ended(at=at, epoch=job.epoch, host=self._me.host, outcome=outcome)
+        after = await self._insist(job.id, ended, known)
         if after is not None:
             await self._hint(after)
 
-    async def _insist(self, job_id: str, event: Ended | Refused) -> ClusterJob | None:
+    async def _insist(
+        self, job_id: str, event: Ended | Refused, known: Known | None = None
+    ) -> ClusterJob | None:
         """Let it happen as soon as that can be; return what came of it, None when the job is forgotten."""
         while True:
             try:
-                return (await self._book.apply(job_id, event)).after
+                return (await self._book.apply(job_id, event, known)).after
             except JobNotFound:
                 return None
             except (Unavailable, LimitReached) as error:
@@ -319,12 +324,12 @@ class WorkerService:
         store = self._engine.jobs.ledger.store
         local = await store.find_by_key(key_of(job.id, job.epoch))
         if local is not None:
-            self._hold(job.id, job.epoch, await self._engine.jobs.ledger.get(local.id))
+            self._hold(job, await self._engine.jobs.ledger.get(local.id))
         elif job.phase is ClusterPhase.CLAIMED:
             # It was claimed, and then came the crash: it has not begun, or it would be on record here.
             local = await self._submitted(job)
             if local is not None:
-                self._hold(job.id, job.epoch, local)
+                self._hold(job, local)
 
     async def _look_at(self, job_id: str, epoch: int) -> None:
         """End what is not wanted any more: it was cancelled, forgotten, or given to another worker."""
