@@ -26,11 +26,24 @@ _LOOKS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A job as it is, or was: the revision tells."""
+
+    job: ClusterJob
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What an event did to a job; nothing, when both are the same."""
 
     before: ClusterJob
-    after: ClusterJob
+    known: Known
+
+    @property
+    def after(self) -> ClusterJob:
+        """The job as it is now."""
+        return self.known.job
 
 
 class ClusterBook:
@@ -48,8 +61,15 @@ class ClusterBook:
 
     async def get(self, job_id: str) -> ClusterJob:
         """Return a job as it is now. Raises JobNotFound."""
-        job, _ = await self._read(job_id)
-        return job
+        return (await self.look(job_id)).job
+
+    async def look(self, job_id: str) -> Known:
+        """Return a job as it is now, so that it can be changed. Raises JobNotFound."""
+        stored = await self._records.get(job_id)
+        job = stored and self._opened(stored)
+        if not stored or not job:
+            raise JobNotFound(job_id)
+        return Known(job, stored.revision)
 
     async def create(self, job: ClusterJob) -> bool:
         """Store a new job; False when there is one of its id.
@@ -83,27 +103,33 @@ class ClusterBook:
                 " forgotten (setting cluster_retain_ms)."
             )
 
-    async def apply(self, job_id: str, event: Event) -> Step:
+    async def apply(self, job_id: str, event: Event, known: Known | None = None) -> Step:
         """Let an event happen to a job, whoever else is at it; return what came of it.
 
+        Who knows how the job was a moment ago says so; where that still holds it need not be read again.
         Raises JobNotFound, and InvalidTransition when a claim comes too late.
         """
         while True:
-            before, revision = await self._read(job_id)
-            after = advance(before, event)
-            if after == before:
-                return Step(before, after)
-            body = seal(self._key, job_id, job_to_bytes(after))
-            if after.outcome and len(body) > _LARGEST_END:
-                after = replace(after, outcome=replace(after.outcome, tail=(), result=None))
+            found = known or await self.look(job_id)
+            after = advance(found.job, event)
+            if after != found.job:
                 body = seal(self._key, job_id, job_to_bytes(after))
-            # A child is kept for its group, and forgotten after it.
-            keep = self.retain if after.is_over and after.group is None else None
-            try:
-                await self._records.update(job_id, body, revision=revision, keep=keep)
-            except Stale:
-                continue
-            return Step(before, after)
+                if after.outcome and len(body) > _LARGEST_END:
+                    after = replace(after, outcome=replace(after.outcome, tail=(), result=None))
+                    body = seal(self._key, job_id, job_to_bytes(after))
+                # A child is kept for its group, and forgotten after it.
+                keep = self.retain if after.is_over and after.group is None else None
+                try:
+                    revision = await self._records.update(
+                        job_id, body, revision=found.revision, keep=keep
+                    )
+                except Stale:
+                    pass
+                else:
+                    return Step(found.job, Known(after, revision))
+            elif known is None:
+                return Step(found.job, found)
+            known = None
 
     async def delete(self, job_id: str) -> None:
         """Forget a job."""
@@ -118,13 +144,6 @@ class ClusterBook:
                     yield job
             else:
                 yield each
-
-    async def _read(self, job_id: str) -> tuple[ClusterJob, int]:
-        stored = await self._records.get(job_id)
-        job = stored and self._opened(stored)
-        if not stored or not job:
-            raise JobNotFound(job_id)
-        return job, stored.revision
 
     def _opened(self, stored: Stored) -> ClusterJob | None:
         try:

@@ -31,6 +31,7 @@ from console_automation.core.cluster_job import (
 )
 from console_automation.core.job import Job, Status
 from console_automation.engine.cluster import Cluster, Workload
+from console_automation.engine.cluster_book import Known
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
@@ -148,20 +149,21 @@ class WorkerService:
             except Unavailable:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
-            await asyncio.gather(*(self._consider(hint) for hint in hints))
+            for hint in hints:
+                if self._free():
+                    self._claiming += 1
+                    self._spawn(self._take(hint))
+                else:
+                    await hint.later(_BUSY_SECONDS)
 
-    async def _consider(self, hint: Hint) -> None:
-        """Take a job, if it still waits and there still is room."""
-        if self._free() == 0:
-            await hint.later(_BUSY_SECONDS)
-            return
-        self._claiming += 1
+    async def _take(self, hint: Hint) -> None:
+        """Take a job, if it still waits; a slot is kept for it."""
         try:
-            job = await self._claimed(hint)
-            if job is not None:
-                local = await self._submitted(job)
+            known = await self._claimed(hint)
+            if known is not None:
+                local = await self._submitted(known.job)
                 if local is not None:
-                    self._hold(job.id, job.epoch, local)
+                    self._hold(known.job.id, known.job.epoch, local, known)
         except ConsoleAutomationError as error:
             log.info("whether %s was taken is not known yet: %s", hint.job_id, error)
             self._look_at_all()
@@ -171,21 +173,21 @@ class WorkerService:
             self._claiming -= 1
             self._room.set()
 
-    async def _claimed(self, hint: Hint) -> ClusterJob | None:
+    async def _claimed(self, hint: Hint) -> Known | None:
         """Return the job, which is this worker's now; None when it is not to be had."""
         now = self._engine.jobs.clock.now()
         try:
-            job = await self._book.get(hint.job_id)
-            if job.phase is ClusterPhase.PENDING and (left := due_in(job, now)):
+            known = await self._book.look(hint.job_id)
+            if known.job.phase is ClusterPhase.PENDING and (left := due_in(known.job, now)):
                 await hint.later(left)
                 return None
-            step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me))
+            step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me), known)
         except (JobNotFound, InvalidTransition):
             await hint.done()
             return None
         await hint.done()
         self._workload.claims += 1
-        return step.after
+        return step.known
 
     async def _submitted(self, job: ClusterJob) -> Job | None:
         """Return the job of this machine that it becomes; None when it was given back."""
@@ -227,12 +229,13 @@ class WorkerService:
 
     # -- seeing through ----------------------------------------------------------------------
 
-    def _hold(self, job_id: str, epoch: int, local: Job) -> None:
-        if (job_id, epoch) not in self._held:
-            task = asyncio.create_task(self._see_through(job_id, epoch, local))
-            self._held[job_id, epoch] = task
+    def _hold(self, job_id: str, epoch: int, local: Job, known: Known | None = None) -> None:
+        held = job_id, epoch
+        if held not in self._held:
+            task = asyncio.create_task(self._see_through(held, local, known))
+            self._held[held] = task
             self._workload.held += 1
-            task.add_done_callback(partial(self._let_go, (job_id, epoch)))
+            task.add_done_callback(partial(self._let_go, held))
 
     def _let_go(self, held: tuple[str, int], task: asyncio.Task[None]) -> None:
         """Cease to hold it. Where its end could not be told, that is for the next look."""
@@ -242,8 +245,9 @@ class WorkerService:
             log.error("the end of %s, epoch %d, could not be told", *held, exc_info=error)
             self._is_sure = False
 
-    async def _see_through(self, job_id: str, epoch: int, local: Job) -> None:
+    async def _see_through(self, held: tuple[str, int], local: Job, known: Known | None) -> None:
         """Wait for the end and bring it into the record, however long NATS is away."""
+        job_id, epoch = held
         while not local.is_terminal:
             [local] = await self._engine.jobs.wait([local.id], timeout=3600.0)
         outcome = await self._outcome(local)
@@ -251,17 +255,19 @@ class WorkerService:
         ended = Ended(at=at, epoch=epoch, host=self._me.host, outcome=outcome)
         self._workload.untold += 1
         try:
-            after = await self._insist(job_id, ended)
+            after = await self._insist(job_id, ended, known)
         finally:
             self._workload.untold -= 1
         if after is not None:
             await self._hint(after)
 
-    async def _insist(self, job_id: str, event: Ended | Refused) -> ClusterJob | None:
+    async def _insist(
+        self, job_id: str, event: Ended | Refused, known: Known | None = None
+    ) -> ClusterJob | None:
         """Let it happen as soon as that can be; return what came of it, None when the job is forgotten."""
         while True:
             try:
-                return (await self._book.apply(job_id, event)).after
+                return (await self._book.apply(job_id, event, known)).after
             except JobNotFound:
                 return None
             except (Unavailable, LimitReached) as error:
