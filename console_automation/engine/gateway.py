@@ -130,7 +130,7 @@ class Gateway:
     async def _aimed(self, job: ClusterJob, target: Target) -> ClusterJob:
         """Return the job with the queue or the children that its target means at this moment."""
         await _in_time(self.roster.listens, "nothing was submitted")
-        members = await self.roster.members(target)
+        members = [each.member for each in self.roster.standings()]
         found = targets.meant(target, members)
         if not found:
             raise BadRequest(targets.nobody(target, members), field="options.target")
