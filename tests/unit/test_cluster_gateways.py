@@ -195,7 +195,7 @@ async def test_a_worker_that_is_away_is_named_among_all_and_the_others_are_done(
 async def test_a_target_that_means_nobody_is_an_error_at_once_and_leaves_nothing(
     world: World,
 ) -> None:
-    gateway, [worker] = await fleet(world, "a")
+    gateway, _ = await fleet(world, "a")
     before = world.nats.jobs.revision
     for target in ("b", "group:web.b", "group:eb", "zone:a"):
         with pytest.raises(BadRequest, match=r"matches no worker. Known: a\."):
