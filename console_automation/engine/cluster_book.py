@@ -5,7 +5,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from console_automation.core.cluster_codec import job_from_bytes, job_to_bytes
 from console_automation.core.cluster_job import ClusterJob, Event, advance
@@ -15,9 +15,10 @@ from console_automation.ports.cluster import Gone, Records, Stale, Stored
 
 log = logging.getLogger(__name__)
 
-_LARGEST = (
-    256 * 1024
-)  #: of a new record: NATS takes a mebibyte at once, and an end says it all again
+#: of a new record: NATS takes a mebibyte at once, and an end says it all again
+_LARGEST = 256 * 1024
+#: of any: what does not fit a message of NATS leaves output and result at the worker
+_LARGEST_END = 1_000_000
 #: From this share on a bucket takes no new jobs, so that those it has can be claimed and come to an end.
 _FULL = 0.8
 _SPACIOUS = 0.4  #: and below this it is not looked at each time
@@ -25,11 +26,24 @@ _LOOKS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A job as it is, or was: the revision tells."""
+
+    job: ClusterJob
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What an event did to a job; nothing, when both are the same."""
 
     before: ClusterJob
-    after: ClusterJob
+    known: Known
+
+    @property
+    def after(self) -> ClusterJob:
+        """The job as it is now."""
+        return self.known.job
 
 
 class ClusterBook:
@@ -41,14 +55,21 @@ class ClusterBook:
     def __init__(self, records: Records, key: bytes, *, retain: float) -> None:
         self._records = records
         self._key = key
-        self._retain = retain
+        self.retain = retain
         self._fill = 1.0  #: as it was when that was looked at
         self._looked_at = -math.inf
 
     async def get(self, job_id: str) -> ClusterJob:
         """Return a job as it is now. Raises JobNotFound."""
-        job, _ = await self._read(job_id)
-        return job
+        return (await self.look(job_id)).job
+
+    async def look(self, job_id: str) -> Known:
+        """Return a job as it is now, so that it can be changed. Raises JobNotFound."""
+        stored = await self._records.get(job_id)
+        job = stored and self._opened(stored)
+        if not stored or not job:
+            raise JobNotFound(job_id)
+        return Known(job, stored.revision)
 
     async def create(self, job: ClusterJob) -> bool:
         """Store a new job; False when there is one of its id.
@@ -82,23 +103,33 @@ class ClusterBook:
                 " forgotten (setting cluster_retain_ms)."
             )
 
-    async def apply(self, job_id: str, event: Event) -> Step:
+    async def apply(self, job_id: str, event: Event, known: Known | None = None) -> Step:
         """Let an event happen to a job, whoever else is at it; return what came of it.
 
+        Who knows how the job was a moment ago says so; where that still holds it need not be read again.
         Raises JobNotFound, and InvalidTransition when a claim comes too late.
         """
         while True:
-            before, revision = await self._read(job_id)
-            after = advance(before, event)
-            if after == before:
-                return Step(before, after)
-            body = seal(self._key, job_id, job_to_bytes(after))
-            keep = self._retain if after.is_over else None
-            try:
-                await self._records.update(job_id, body, revision=revision, keep=keep)
-            except Stale:
-                continue
-            return Step(before, after)
+            found = known or await self.look(job_id)
+            after = advance(found.job, event)
+            if after != found.job:
+                body = seal(self._key, job_id, job_to_bytes(after))
+                if after.outcome and len(body) > _LARGEST_END:
+                    after = replace(after, outcome=replace(after.outcome, tail=(), result=None))
+                    body = seal(self._key, job_id, job_to_bytes(after))
+                # A child is kept for its group, and forgotten after it.
+                keep = self.retain if after.is_over and after.group is None else None
+                try:
+                    revision = await self._records.update(
+                        job_id, body, revision=found.revision, keep=keep
+                    )
+                except Stale:
+                    pass
+                else:
+                    return Step(found.job, Known(after, revision))
+            elif known is None:
+                return Step(found.job, found)
+            known = None
 
     async def delete(self, job_id: str) -> None:
         """Forget a job."""
@@ -113,13 +144,6 @@ class ClusterBook:
                     yield job
             else:
                 yield each
-
-    async def _read(self, job_id: str) -> tuple[ClusterJob, int]:
-        stored = await self._records.get(job_id)
-        job = stored and self._opened(stored)
-        if not stored or not job:
-            raise JobNotFound(job_id)
-        return job, stored.revision
 
     def _opened(self, stored: Stored) -> ClusterJob | None:
         try:

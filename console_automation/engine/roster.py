@@ -20,7 +20,7 @@ from console_automation.core.target import (
     host_of_key,
     meant,
 )
-from console_automation.core.worker import Beat, Worker, beat_from_bytes
+from console_automation.core.worker import Beat, Worker, WorkerStatus, beat_from_bytes
 from console_automation.engine.waiters import Waiters, end_all
 from console_automation.errors import BadRequest, Unavailable
 from console_automation.ports.cluster import ClusterBus, Gone, Stale, Stored
@@ -41,6 +41,13 @@ class Standing:
     beat: Beat | None
     silence: float  #: seconds since then, or since this process began to listen
     is_live: bool
+
+    @property
+    def status(self) -> WorkerStatus:
+        """The word that clients see."""
+        if not self.is_live:
+            return WorkerStatus.UNREACHABLE
+        return WorkerStatus.CORDONED if self.worker.cordoned_by else WorkerStatus.LIVE
 
     @property
     def member(self) -> Member:

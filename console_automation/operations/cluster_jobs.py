@@ -21,7 +21,9 @@ from console_automation.errors import (
 from console_automation.operations import definition_requests, definition_views, texts
 from console_automation.operations import requests as ask
 from console_automation.operations import views as view
+from console_automation.operations.cluster_requests import ForgetJob
 from console_automation.operations.cluster_views import (
+    ForgetResult,
     cluster_job_view,
     gateway_of,
     is_cluster_job,
@@ -32,7 +34,7 @@ from console_automation.operations.submission import Call, telling
 _OVER = tuple(each for each in Status if each not in (Status.PENDING, Status.RUNNING))
 #: That a worker is asked for: with all that JSON adds it has to fit a message.
 _PAGE_BYTES = 1 << 17
-_PAGE_CHUNKS = 2_000
+_PAGE_CHUNKS = 1_000
 
 
 def action_for(
@@ -70,7 +72,9 @@ async def started(engine: Engine, call: Call, job: ClusterJob, wait: float) -> v
     """Return what is to be said of a job that was taken in, waiting for its end when that is wanted."""
     if wait:
         await until_over(engine, call, job.id, wait)
-    seen = await _view(engine, job.id)
+    # What was taken in a moment ago has nothing to tell but that; its worker need not be asked.
+    is_new = not wait and job.phase is ClusterPhase.PENDING and not job.is_group
+    seen = cluster_job_view(engine, job) if is_new else await _view(engine, job.id)
     result: view.ExecuteResult = {
         "success": True,
         "jobId": job.id,
@@ -144,7 +148,8 @@ async def get_job_output(
             raise
         return _page(job, _kept(job, options), options.since)
     # Its worker tells the end of the run before it is in the record; a client shall not see it twice.
-    page |= {"jobId": job.id, "status": (await gateway.get(job.id)).status}
+    now = job if job.is_over else await gateway.get(job.id)
+    page |= {"jobId": job.id, "status": now.status}
     return page  # type: ignore[no-any-return]
 
 
@@ -227,7 +232,7 @@ async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) 
     if job.is_group:
         raise _is_several(job, "send it to")
     arguments = {"input": request.input, "eof": request.eof}
-    said: Any = await gateway.ask(job, "console_send_job_input", arguments)
+    said: Any = await gateway.ask(job, "console_send_job_input", arguments, by=call.client)
     return {**said, "jobId": job.id}  # type: ignore[typeddict-item]
 
 
@@ -275,6 +280,12 @@ async def _any_view(engine: Engine, job_id: str) -> view.JobView:
         return await _view(engine, job_id)
     job = await engine.jobs.ledger.get(job_id)
     return view.job_view(job, engine.output.counts(job), engine.jobs.standing(job))
+
+
+async def forget_job(engine: Engine, call: Call, request: ForgetJob) -> ForgetResult:
+    """Remove a finished job, with its children."""
+    await gateway_of(engine).forget(request.job_id)
+    return {"success": True, "jobId": request.job_id, "forgotten": True}
 
 
 async def retry_job(engine: Engine, call: Call, request: ask.RetryJob) -> view.ExecuteResult:

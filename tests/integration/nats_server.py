@@ -46,6 +46,12 @@ class NatsServer:
         return f"nats://{self.host}:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The process that it is."""
+        assert self._server is not None
+        return self._server.pid
+
+    @property
     def monitor_url(self) -> str:
         """Where it tells of itself."""
         return f"http://{self.host}:{self._monitor}"
@@ -75,17 +81,21 @@ class NatsServer:
 
     def _launched(self, port: int) -> subprocess.Popen[bytes]:
         config = self.place / "config"
-        content: dict[str, Any] = {"host": self.host, "port": port}
-        if self._jetstream is not None:
-            content["jetstream"] = {"store_dir": str(self.place / "store"), **self._jetstream}
-        if self._monitor:
-            content["http"] = f"{self.host}:{self._monitor}"
-        config.write_text(json.dumps(content))
+        config.write_text(self.configuration(port))
         with self.log.open("wb") as log:
             call = [PROGRAM, "-c", config]
             server = subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until_now(lambda: self._is_ready() or server.poll() is not None, "nats-server")
         return server
+
+    def configuration(self, port: int) -> str:
+        """Return what the server is configured with."""
+        content: dict[str, Any] = {"host": self.host, "port": port}
+        if self._jetstream is not None:
+            content["jetstream"] = {"store_dir": str(self.place / "store"), **self._jetstream}
+        if self._monitor:
+            content["http"] = f"{self.host}:{self._monitor}"
+        return json.dumps(content)
 
     def _is_ready(self) -> bool:
         return "Server is ready" in self.log.read_text()

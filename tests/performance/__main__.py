@@ -14,6 +14,7 @@ from tests.performance import (
     bridge,
     calls,
     capture,
+    cluster,
     command_line,
     crowd,
     neighbours,
@@ -41,6 +42,7 @@ BUDGETS: Mapping[str, Callable[[], list[Row]]] = {
     "B10": command_line.whole_processes,
     "B11": recovery.thousand_live_shims,
     "B12": terminals.keystrokes_and_crowd,
+    "B13": cluster.over_nats,
     "B14": schedules.ten_thousand,
     "B15": workflows.thousand_steps,
 }

@@ -9,7 +9,9 @@ by looking.
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from console_automation.core.cluster_job import (
@@ -22,12 +24,14 @@ from console_automation.core.cluster_job import (
     Holder,
     Outcome,
     Refused,
+    due_in,
     is_unfinished,
     key_of,
     queue_of,
 )
 from console_automation.core.job import Job, Status
-from console_automation.engine.cluster import Cluster
+from console_automation.engine.cluster import Cluster, Workload
+from console_automation.engine.cluster_book import Known
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
@@ -40,7 +44,7 @@ from console_automation.errors import (
     LimitReached,
     Unavailable,
 )
-from console_automation.frontends.worker.answers import Answers
+from console_automation.frontends.worker.answers import Answers, on_behalf
 from console_automation.frontends.worker.presence import Presence
 from console_automation.operations.cluster_taking import TAKING
 from console_automation.operations.submission import Call
@@ -55,6 +59,7 @@ _AGAIN_SECONDS = 0.5
 _BUSY_SECONDS = 0.2
 _FORGOTTEN_AT_ONCE = 200
 _LARGEST_RESULT = 1 << 18  #: that is kept in the record, which has to fit a message of NATS
+_KEY = re.compile(re.escape(CLUSTER_KEYS) + r"(.+):([0-9]{1,9})")  #: as key_of makes them
 _TAKING = {"console_execute_async": OPERATIONS["console_execute_async"], **TAKING}
 
 
@@ -77,6 +82,7 @@ class WorkerService:
         )
         self._presence = Presence(engine, cluster, me=me, labels=labels, holds=self._holds)
         self._answers = Answers(engine, cluster, host=me.host, call=self._call)
+        self._workload = cluster.workload = Workload()
         self._claiming = 0  #: claims under way: slots that are spoken for
         self._held: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._room = asyncio.Event()  #: set when it may be that another job can be taken
@@ -143,20 +149,21 @@ class WorkerService:
             except Unavailable:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
-            await asyncio.gather(*(self._consider(hint) for hint in hints))
+            for hint in hints:
+                if self._free():
+                    self._claiming += 1
+                    self._spawn(self._take(hint))
+                else:
+                    await hint.later(_BUSY_SECONDS)
 
-    async def _consider(self, hint: Hint) -> None:
-        """Take a job, if it still waits and there still is room."""
-        if self._free() == 0:
-            await hint.later(_BUSY_SECONDS)
-            return
-        self._claiming += 1
+    async def _take(self, hint: Hint) -> None:
+        """Take a job, if it still waits; a slot is kept for it."""
         try:
-            job = await self._claimed(hint)
-            if job is not None:
-                local = await self._submitted(job)
+            known = await self._claimed(hint)
+            if known is not None:
+                local = await self._submitted(known.job)
                 if local is not None:
-                    self._hold(job.id, job.epoch, local)
+                    self._hold(known.job.id, known.job.epoch, local, known)
         except ConsoleAutomationError as error:
             log.info("whether %s was taken is not known yet: %s", hint.job_id, error)
             self._look_at_all()
@@ -166,20 +173,21 @@ class WorkerService:
             self._claiming -= 1
             self._room.set()
 
-    async def _claimed(self, hint: Hint) -> ClusterJob | None:
+    async def _claimed(self, hint: Hint) -> Known | None:
         """Return the job, which is this worker's now; None when it is not to be had."""
         now = self._engine.jobs.clock.now()
         try:
-            job = await self._book.get(hint.job_id)
-            if job.phase is ClusterPhase.PENDING and (job.not_before or 0) > now:
-                await hint.later((job.not_before or now) - now)
+            known = await self._book.look(hint.job_id)
+            if known.job.phase is ClusterPhase.PENDING and (left := due_in(known.job, now)):
+                await hint.later(left)
                 return None
-            step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me))
+            step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me), known)
         except (JobNotFound, InvalidTransition):
             await hint.done()
             return None
         await hint.done()
-        return step.after
+        self._workload.claims += 1
+        return step.known
 
     async def _submitted(self, job: ClusterJob) -> Job | None:
         """Return the job of this machine that it becomes; None when it was given back."""
@@ -191,7 +199,8 @@ class WorkerService:
             name = "console_execute_async"
             options = {**job.request.get("options", {}), "idempotencyKey": key}
             arguments = {**job.request, "options": options}
-        answer = await invoke(self._engine, name, arguments, self._call, offered=_TAKING)
+        call = on_behalf(self._call, job.client)
+        answer = await invoke(self._engine, name, arguments, call, offered=_TAKING)
         if answer.is_error:
             await self._give_back(job, str(answer.view["error"]))
             return None
@@ -199,6 +208,7 @@ class WorkerService:
 
     async def _give_back(self, job: ClusterJob, why: str) -> None:
         log.warning("%s is given back: %s", job.id, why)
+        self._workload.refusals += 1
         limit = self._engine.settings.cluster_max_deliveries
         refused = Refused(
             at=self._engine.jobs.clock.now(),
@@ -219,29 +229,45 @@ class WorkerService:
 
     # -- seeing through ----------------------------------------------------------------------
 
-    def _hold(self, job_id: str, epoch: int, local: Job) -> None:
-        if (job_id, epoch) not in self._held:
-            task = asyncio.create_task(self._see_through(job_id, epoch, local))
-            self._held[job_id, epoch] = task
-            task.add_done_callback(lambda _: self._held.pop((job_id, epoch), None))
+    def _hold(self, job_id: str, epoch: int, local: Job, known: Known | None = None) -> None:
+        held = job_id, epoch
+        if held not in self._held:
+            task = asyncio.create_task(self._see_through(held, local, known))
+            self._held[held] = task
+            self._workload.held += 1
+            task.add_done_callback(partial(self._let_go, held))
 
-    async def _see_through(self, job_id: str, epoch: int, local: Job) -> None:
+    def _let_go(self, held: tuple[str, int], task: asyncio.Task[None]) -> None:
+        """Cease to hold it. Where its end could not be told, that is for the next look."""
+        del self._held[held]
+        self._workload.held -= 1
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the end of %s, epoch %d, could not be told", *held, exc_info=error)
+            self._is_sure = False
+
+    async def _see_through(self, held: tuple[str, int], local: Job, known: Known | None) -> None:
         """Wait for the end and bring it into the record, however long NATS is away."""
+        job_id, epoch = held
         while not local.is_terminal:
             [local] = await self._engine.jobs.wait([local.id], timeout=3600.0)
         outcome = await self._outcome(local)
         at = local.completed_at or self._engine.jobs.clock.now()
-        after = await self._insist(
-            job_id, Ended(at=at, epoch=epoch, host=self._me.host, outcome=outcome)
-        )
+        ended = Ended(at=at, epoch=epoch, host=self._me.host, outcome=outcome)
+        self._workload.untold += 1
+        try:
+            after = await self._insist(job_id, ended, known)
+        finally:
+            self._workload.untold -= 1
         if after is not None:
             await self._hint(after)
 
-    async def _insist(self, job_id: str, event: Ended | Refused) -> ClusterJob | None:
+    async def _insist(
+        self, job_id: str, event: Ended | Refused, known: Known | None = None
+    ) -> ClusterJob | None:
         """Let it happen as soon as that can be; return what came of it, None when the job is forgotten."""
         while True:
             try:
-                return (await self._book.apply(job_id, event)).after
+                return (await self._book.apply(job_id, event, known)).after
             except JobNotFound:
                 return None
             except (Unavailable, LimitReached) as error:
@@ -293,6 +319,7 @@ class WorkerService:
                 self._is_sure = False
             except Exception:
                 log.exception("looking at the records failed")
+                self._is_sure = False
 
     async def _forget_told(self) -> None:
         """Remove jobs past their time; the end of each is in its record, or it would be held."""
@@ -308,12 +335,20 @@ class WorkerService:
         await manager.delete([job for job in past if job.spec.idempotency_key not in held])
 
     async def _take_up(self) -> None:
-        """Hold whatever this worker has taken and whose end is not told."""
+        """Hold whatever this worker has taken and whose end is not told; and whatever runs here, be it
+        that the records say that it was cancelled meanwhile, or is another worker's."""
+        for local in await self._engine.jobs.ledger.store.unfinished():
+            if found := _KEY.fullmatch(local.spec.idempotency_key or ""):
+                self._hold(found[1], int(found[2]), local)
         async for job in self._book.watch():
             if job is None:
                 return
-            if isinstance(job, ClusterJob) and job.holder == self._me and is_unfinished(job):
+            if isinstance(job, ClusterJob) and self._has(job) and is_unfinished(job):
                 await self._take_up_one(job)
+
+    def _has(self, job: ClusterJob) -> bool:
+        """Whether the records say that it is this worker's, whatever its host name was."""
+        return job.holder is not None and job.holder.instance == self._me.instance
 
     async def _take_up_one(self, job: ClusterJob) -> None:
         store = self._engine.jobs.ledger.store
