@@ -4,10 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-import nats
-
 from tests.integration.nats_server import NatsServer
-from tests.performance.cluster_parts import Front, gateway, request, worker
+from tests.performance.cluster_parts import Front, Meter, bytes_stored, gateway, request, worker
 from tests.performance.harness import Row, ms, p50, per_second, seconds, times
 from tests.performance.product import cpu_seconds, memory_of
 from tests.performance.simulated import Crowd
@@ -29,7 +27,7 @@ def long_queue(server: NatsServer) -> list[Row]:
     with (
         gateway(server, "long", _SLOTS) as long,
         gateway(server, "short", _SLOTS) as short,
-        worker(server, "long", "w1", _SLOTS),
+        worker(server, "long", "w1", _SLOTS) as busy,
         worker(server, "short", "w1", _SLOTS),
     ):
         for front in (long, short):
@@ -40,7 +38,7 @@ def long_queue(server: NatsServer) -> list[Row]:
         rows += _submissions(long, short)
         rows += _at_rest(long, short, server)
         rows.append(_start(server))
-        rows.append(_drained(long, first, short))
+        rows += _drained(long, first, short, busy.process.pid, server)
     return rows
 
 
@@ -54,7 +52,7 @@ def _fill(long: Front, server: NatsServer) -> tuple[list[Row], str]:
         lambda: long.client.call_together("console_execute_async", arguments, left, _SLOTS)
     )
     grown = memory_of(long.pid, "VmRSS") - memory
-    records, hints = asyncio.run(_stored(server, "long"))
+    records, hints = asyncio.run(bytes_stored(server, "KV_long-jobs", "long-hints"))
     return [
         Row(budget="B13", what=f"taking jobs in, {_SLOTS} in flight", figure=per_second(rate)),
         Row(
@@ -63,16 +61,6 @@ def _fill(long: Front, server: NatsServer) -> tuple[list[Row], str]:
             figure=f"{records:,.0f} + {hints:,.0f} + {grown / _QUEUED:,.0f} bytes",
         ),
     ], first[-1]
-
-
-async def _stored(server: NatsServer, name: str) -> list[float]:
-    """Return the bytes per message in the bucket of jobs and in the stream of hints."""
-    async with await nats.connect(server.url) as client:
-        streams = client.jetstream()
-        states = [
-            (await streams.stream_info(each)).state for each in (f"KV_{name}-jobs", f"{name}-hints")
-        ]
-    return [each.bytes / each.messages for each in states]
 
 
 def _submissions(long: Front, short: Front) -> list[Row]:
@@ -110,7 +98,7 @@ def _start(server: NatsServer) -> Row:
     def listed(name: str) -> float:
         began = time.perf_counter()
         with gateway(server, name, _SLOTS) as front:
-            front.client.call("console_list_jobs", options={"cluster": "jobs", "limit": 1})
+            front.jobs_known()
             return time.perf_counter() - began
 
     with_short, with_long = listed("short"), listed("long")
@@ -123,7 +111,7 @@ def _start(server: NatsServer) -> Row:
     )
 
 
-def _drained(long: Front, first: str, short: Front) -> Row:
+def _drained(long: Front, first: str, short: Front, worker: int, server: NatsServer) -> list[Row]:
     def rate(front: Front, last: str) -> float:
         began = time.perf_counter()
         front.uncordon("w1")
@@ -132,15 +120,20 @@ def _drained(long: Front, first: str, short: Front) -> Row:
 
     last = [short.submit("w1") for _ in range(_DRAINED - _SUBMISSIONS)][-1]
     with_short = rate(short, last)
+    meter = Meter(long.pid, worker, server)
     with_long = rate(long, first)
+    cost = meter.rows(_DRAINED, "a job that is taken from the queue and run")
     long.cordon("w1")
-    return Row(
-        budget="B13",
-        what=f"a worker of {_SLOTS} slots gets through a queue, the first {_DRAINED} of {_QUEUED:,}",
-        figure=per_second(with_long),
-        floor=f"{per_second(with_short)} where there are no more",
-        ratio=times(with_short / with_long),
-    )
+    return [
+        Row(
+            budget="B13",
+            what=f"a worker of {_SLOTS} slots gets through a queue, the first {_DRAINED} of {_QUEUED:,}",
+            figure=per_second(with_long),
+            floor=f"{per_second(with_short)} where there are no more",
+            ratio=times(with_short / with_long),
+        ),
+        *cost,
+    ]
 
 
 def beats(server: NatsServer) -> list[Row]:
