@@ -82,18 +82,19 @@ class WorkerService:
         self._held: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._room = asyncio.Event()  #: set when it may be that another job can be taken
         self._look = asyncio.Event()  #: set when the records are to be looked at
-        self._is_sure = False  #: that it holds everything that the records say is its
+        self._has_looked = False  #: at every record, for what this worker had before it was started
+        self._unsure: set[str] = set()  #: jobs that are its, perhaps: their claims were not answered
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- life --------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Begin to take jobs, as soon as the cluster is there."""
-        self._cluster.connected = self._look_at_all
+        self._cluster.connected = self._look.set
         self._cluster.roster.changed = self._room.set
         self._engine.jobs.ledger.feed.listen(self._job_changed)
         for work in (
-            self._presence.forever(awake=self._look_at_all, enrolled=self._room.set),
+            self._presence.forever(awake=self._look.set, enrolled=self._room.set),
             self._answers.forever(),
             self._take_forever(ANY_QUEUE),
             self._take_forever(queue_of(self._me.host)),
@@ -114,11 +115,6 @@ class WorkerService:
     def _job_changed(self, change: Change) -> None:
         if not change.after.is_live:
             self._room.set()
-
-    def _look_at_all(self) -> None:
-        """Something may have been missed: look at every record."""
-        self._is_sure = False
-        self._look.set()
 
     # -- taking ------------------------------------------------------------------------------
 
@@ -161,12 +157,18 @@ class WorkerService:
                     self._hold(known.job, local, known)
         except ConsoleAutomationError as error:
             log.info("whether %s was taken is not known yet: %s", hint.job_id, error)
-            self._look_at_all()
+            self._doubt(hint.job_id)
         except Exception:
             log.exception("taking %s failed", hint.job_id)
+            self._doubt(hint.job_id)
         finally:
             self._claiming -= 1
             self._room.set()
+
+    def _doubt(self, job_id: str) -> None:
+        """Whether a job is this worker's is to be looked up."""
+        self._unsure.add(job_id)
+        self._look.set()
 
     async def _claimed(self, hint: Hint) -> Known | None:
         """Return the job, which is this worker's now; None when it is not to be had."""
@@ -287,15 +289,16 @@ class WorkerService:
                 pass
             self._look.clear()
             try:
-                if not self._is_sure:
-                    self._is_sure = True
+                if not self._has_looked:
                     await self._take_up()
+                    self._has_looked = True
+                for job_id in list(self._unsure):
+                    await self._make_sure(job_id)
                 for job_id, epoch in list(self._held):
                     await self._look_at(job_id, epoch)
                 await self._forget_told()
             except ConsoleAutomationError as error:
                 log.info("the records cannot be looked at now: %s", error)
-                self._is_sure = False
             except Exception:
                 log.exception("looking at the records failed")
 
@@ -319,6 +322,19 @@ class WorkerService:
                 return
             if isinstance(job, ClusterJob) and job.holder == self._me and is_unfinished(job):
                 await self._take_up_one(job)
+
+    async def _make_sure(self, job_id: str) -> None:
+        """Hold a job whose claim was not answered, if it has come through. It may do so later still, until
+        somebody has the job."""
+        try:
+            job = await self._book.get(job_id)
+        except JobNotFound:
+            self._unsure.discard(job_id)
+            return
+        if job.holder == self._me and is_unfinished(job):
+            await self._take_up_one(job)
+        if job.phase is not ClusterPhase.PENDING:
+            self._unsure.discard(job_id)
 
     async def _take_up_one(self, job: ClusterJob) -> None:
         store = self._engine.jobs.ledger.store
