@@ -191,6 +191,16 @@ CLUSTER = (
         {},
         until=lambda view: [each["status"] for each in view["workers"]] == ["live"],
     ),
+    Step(
+        "console_execute_async",
+        {"command": "true", "options": {"target": "_any", "waitMs": 20_000}},
+        "there",
+        told=False,
+    ),
+    Step(
+        "console_get_job_counts", {}, until=lambda view: view["cluster"]["jobs"]["completed"] == 1
+    ),
+    Step("console_forget_job", {"jobId": "@there"}),
     Step("console_drain_worker", {"host": "build-1"}, until=lambda view: view["drained"]),
 )
 

@@ -24,6 +24,7 @@ from typing_extensions import is_typeddict
 
 from console_automation import errors
 from console_automation.adapters.memory import MemoryStore
+from console_automation.adapters.memory_bus import MemoryBus, MemoryCluster
 from console_automation.adapters.memory_host import MemoryHost
 from console_automation.adapters.prometheus import Metrics
 from console_automation.adapters.state_directory import StateDirectory
@@ -32,6 +33,7 @@ from console_automation.config import PREFIX, Settings
 from console_automation.core import job, keys, schedule, session, workflow_run
 from console_automation.core.job import STATUS_OF, TERMINAL, Phase
 from console_automation.core.lifecycle import TRANSITIONS
+from console_automation.engine.cluster import Workload
 from console_automation.operations import (
     cluster_views,
     definition_views,
@@ -321,7 +323,15 @@ def metrics() -> str:
     """Every figure that Prometheus can scrape, but for the client library's own."""
     with tempfile.TemporaryDirectory(prefix="ca-", dir="/tmp") as home:
         directory = StateDirectory(Path(home))
-        engine = build_engine(directory, Settings(), store=MemoryStore(), host=MemoryHost())
+        engine = build_engine(
+            directory,
+            Settings(nats_url="nats://here", cluster_key="known to every reader"),
+            store=MemoryStore(),
+            host=MemoryHost(),
+            bus=MemoryBus(MemoryCluster()),
+        )
+        assert engine.cluster is not None
+        engine.cluster.workload = Workload()
         registry = Metrics(engine).registry
     labels = {
         name: getattr(collector, "_labelnames", ())

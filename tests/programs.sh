@@ -1,10 +1,10 @@
 #!/bin/sh
-# The programs that the tests of console sessions drive: says which are missing and installs just those.
+# The programs that the tests drive: says which are missing and installs just those.
 # Nothing is installed, and nothing is asked for, where all of them are there.
 set -eu
 
 missing=''
-for program in zsh fish vim less top ssh ssh-keygen sshd; do
+for program in zsh fish vim less top ssh ssh-keygen sshd curl jq; do
     command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing="$missing $program"
 done
 [ -n "$missing" ] || exit 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from console_automation.errors import LimitReached, Unavailable
 from console_automation.ports.cluster import Gone, Hint, Stale, Stored
 
-AGAIN = 30.0  # seconds until a hint comes again that was not dealt with
+AGAIN = 5.0  # seconds until a hint comes again that was not dealt with
 Reply = Callable[[bytes], Awaitable[bytes]]
 
 

@@ -1,6 +1,7 @@
 """The figures that Prometheus scrapes, fed by the stream of changes. Names are stable; labels are
 bounded: a status, a reason, an outcome, never anything a client wrote."""
 
+from collections import Counter as Counts
 from collections.abc import Iterator
 
 from prometheus_client import (
@@ -11,15 +12,19 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from console_automation.core import lifecycle
+from console_automation.core.census import by_status, dead_letters
 from console_automation.core.job import Exit, Job, Status
 from console_automation.core.messages import Message
 from console_automation.core.session import Session, SessionCommand, SessionPhase
+from console_automation.core.worker import WorkerStatus
+from console_automation.engine.cluster import Cluster, Workload
 from console_automation.engine.engine import Engine
 from console_automation.engine.feed import Change
+from console_automation.engine.gateway import Gateway
 from console_automation.engine.notifications import Outcome
 
 _PREFIX = "console_automation"
@@ -67,6 +72,8 @@ class Metrics:
             "notification_attempts", "Attempts to deliver a notification.", "channel", "outcome"
         )
         self.registry.register(_Now(engine))
+        if engine.cluster is not None:
+            self.registry.register(_InCluster(engine.cluster))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         engine.jobs.ledger.feed.listen(self._changed)
@@ -157,8 +164,66 @@ class _Now(Collector):
             "sessions_open": ("Sessions that are not closed.", len(self._engine.consoles.live)),
         }
         for name, (help, value) in gauges.items():
-            yield GaugeMetricFamily(f"{_PREFIX}_{name}", help, value=value)
+            yield _gauge(name, help, value)
         shims = GaugeMetricFamily(f"{_PREFIX}_shims", "Shims, by what they do.", labels=["state"])
         for state, count in jobs.host.capacity.items():
             shims.add_metric([state], count)
         yield shims
+
+
+class _InCluster(Collector):
+    """How the cluster stands as far as this machine has heard, and what this machine does in it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is known as a gateway, and as a worker."""
+        cluster = self._cluster
+        yield _gauge(
+            "cluster_connected",
+            "Whether the cluster could be reached a moment ago.",
+            cluster.bus.is_connected,
+        )
+        if cluster.gateway is not None:
+            yield from self._as_gateway(cluster.gateway)
+        if cluster.workload is not None:
+            yield from self._as_worker(cluster.workload)
+
+    def _as_gateway(self, gateway: Gateway) -> Iterator[Metric]:
+        workers = GaugeMetricFamily(
+            f"{_PREFIX}_cluster_workers", "Workers, by how they stand.", labels=["standing"]
+        )
+        found = Counts(each.status for each in gateway.roster.standings())
+        for standing in WorkerStatus:
+            workers.add_metric([standing.value], found[standing])
+        yield workers
+        jobs = GaugeMetricFamily(
+            f"{_PREFIX}_cluster_jobs",
+            "Jobs of the cluster, by status; one for several workers is one.",
+            labels=["status"],
+        )
+        counts = by_status(gateway.jobs)
+        for status in Status:
+            jobs.add_metric([status.value], counts[status])
+        yield jobs
+        yield _gauge(
+            "cluster_dead_letters",
+            "Jobs of the cluster that were given up and not run again.",
+            len(dead_letters(gateway.jobs)),
+        )
+
+    def _as_worker(self, workload: Workload) -> Iterator[Metric]:
+        yield _gauge("worker_held", "Jobs of the cluster that this worker has.", workload.held)
+        yield _gauge(
+            "worker_untold", "Of these, over and not yet so in their records.", workload.untold
+        )
+        for name, help, value in (
+            ("claims", "Jobs of the cluster that this worker has taken.", workload.claims),
+            ("refusals", "Of these, given back before they began.", workload.refusals),
+        ):
+            yield CounterMetricFamily(f"{_PREFIX}_worker_{name}", help, value=value)
+
+
+def _gauge(name: str, help: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{_PREFIX}_{name}", help, value=value)

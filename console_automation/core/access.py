@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 ADMIN = "admin"
+#: Scopes that let a principal see its jobs over the HTTP API, and make, end, retry and remove them.
+JOB_READ = "job:read"
+JOB_WRITE = "job:write"
 Decision = bool | tuple[str, ...]  #: yes, no, or whom to ask
 
 

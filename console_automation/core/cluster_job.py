@@ -19,6 +19,9 @@ from console_automation.core.target import host_key
 from console_automation.errors import InvalidTransition
 
 ANY_QUEUE = "any"
+_GIVEN_BACK = RetryPolicy(
+    backoff=1.0, max_backoff=60.0
+)  #: how long nobody takes what was given back
 #: How the idempotency keys begin under which workers run epochs of such jobs.
 CLUSTER_KEYS = "cluster:"
 
@@ -34,14 +37,7 @@ class ClusterPhase(StrEnum):
     INTERRUPTED = "interrupted"  #: its worker is lost; a late word of it may still tell the end
 
 
-OVER = frozenset(
-    {
-        ClusterPhase.COMPLETED,
-        ClusterPhase.FAILED,
-        ClusterPhase.CANCELLED,
-        ClusterPhase.INTERRUPTED,
-    }
-)
+OVER = frozenset(ClusterPhase) - {ClusterPhase.PENDING, ClusterPhase.CLAIMED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,19 +214,15 @@ class ChildrenOver(Event):
 
 
 P, H = ClusterPhase.PENDING, ClusterPhase.CLAIMED
-OK, NO, CA, IN = (
-    ClusterPhase.COMPLETED,
-    ClusterPhase.FAILED,
-    ClusterPhase.CANCELLED,
-    ClusterPhase.INTERRUPTED,
-)
+OK, NO = ClusterPhase.COMPLETED, ClusterPhase.FAILED
+CA, IN = ClusterPhase.CANCELLED, ClusterPhase.INTERRUPTED
 
 #: Every move: (phase, event) -> the phases it may lead to. What is missing is late news and changes
 #: nothing, but for Claimed: only what is pending can be taken.
 TRANSITIONS: Mapping[tuple[ClusterPhase, type[Event]], tuple[ClusterPhase, ...]] = {
     (P, Claimed): (H,),
     (P, CancelAsked): (CA, P),  # a group notes it, for children that are not made yet
-    (P, NotResponding): (NO,),
+    (P, NotResponding): (NO, IN),
     (P, ChildrenOver): (OK, NO, CA, IN),
     (P, Ended): (OK, NO, CA, IN, P),  # of the epoch that was lost, before another one has begun
     (H, Refused): (P, NO, CA),
@@ -284,7 +276,7 @@ def _refused(job: ClusterJob, event: Refused) -> ClusterJob:
         return replace(back, phase=CA, reason=Reason.CANCELLED, completed_at=event.at, error=None)
     if len(refusals) >= event.limit:
         return replace(back, phase=NO, reason=Reason.UNDELIVERED, completed_at=event.at)
-    pause = RetryPolicy(backoff=1.0, max_backoff=60.0).pause(len(refusals), job.id)
+    pause = _GIVEN_BACK.pause(len(refusals), job.id)
     return replace(back, phase=P, not_before=event.at + pause)
 
 
@@ -321,6 +313,8 @@ def _worker_lost(job: ClusterJob, event: WorkerLost) -> ClusterJob:
 
 
 def _not_responding(job: ClusterJob, event: NotResponding) -> ClusterJob:
+    if job.reason == Reason.LOST:  # an attempt has begun there, and may go on
+        return replace(job, phase=IN, not_before=None, completed_at=event.at)
     why = f"worker {event.host} did not respond: it was not reachable and has not begun the job"
     return replace(job, phase=NO, reason=Reason.UNDELIVERED, error=why, completed_at=event.at)
 
@@ -382,6 +376,13 @@ def status_of_group(group: ClusterJob, children: Sequence[ClusterJob]) -> Status
         if worst in ends:
             return Status(worst.value)
     return Status.COMPLETED
+
+
+def due_in(job: ClusterJob, now: float) -> float:
+    """Return the seconds until the next attempt is due, by a clock that may not be the one that said so:
+    a pause that is longer than any can be is over."""
+    left = max(0.0, (job.not_before or now) - now)
+    return left if left <= max(job.retry.max_backoff, _GIVEN_BACK.max_backoff) else 0.0
 
 
 def is_unfinished(job: ClusterJob) -> bool:

@@ -214,6 +214,24 @@ class JobSpec:
     contract: Contract | None = None
     owner: str = ""  #: the principal whose job it is; "" for jobs of before there were any
 
+    def repeats(self, earlier: "JobSpec") -> bool:
+        """Whether this is the request again that an earlier one with the same key was.
+
+        Version 0.1.0 made fingerprints in another way. Its jobs, which have no project, are compared
+        themselves.
+        """
+        if self.fingerprint == earlier.fingerprint:
+            return True
+        as_then = replace(
+            self,
+            created_at=earlier.created_at,
+            client=earlier.client,
+            project=earlier.project,
+            owner=earlier.owner,
+            fingerprint=earlier.fingerprint,
+        )
+        return not earlier.project and as_then == earlier
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:

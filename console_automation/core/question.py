@@ -22,6 +22,7 @@ class Question:
     operation: str
     arguments: Mapping[str, Any]
     at: float
+    by: str = ""  #: the client on whose behalf it is asked
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
 
 

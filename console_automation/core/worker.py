@@ -3,6 +3,15 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+
+class WorkerStatus(StrEnum):
+    """How a worker stands."""
+
+    LIVE = "live"  #: heard of within its lease
+    CORDONED = "cordoned"  #: live, and told to take no more jobs
+    UNREACHABLE = "unreachable"  #: not heard of for longer than its lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,8 +25,11 @@ class Carrying:
         self._home = home
         self._is_gateway = is_gateway
 
-    def command(self, command: Command, operation: str, arguments: Mapping[str, Any]) -> Command:
+    def command(
+        self, command: Command, operation: str, arguments: Mapping[str, Any], *, cwd: str = "/"
+    ) -> Command:
         """Return the command that has an operation carried out in the cluster in place of `command`.
+        It is asked for in the directory `cwd` of this machine: definitions are those of a project.
 
         Raises Unavailable where there is no gateway, BadRequest when the request is too large.
         """
@@ -43,7 +46,7 @@ class Carrying:
             shell=False,
             executable=sys.executable,
             argv=(sys.executable, "-m", _MODULE),
-            cwd="/",
+            cwd=cwd,
             environment={**command.environment, "CONSOLE_AUTOMATION_HOME": self._home},
             stdin=request,
             keep_stdin=False,

@@ -13,6 +13,17 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
+class Workload:
+    """What the worker of this machine does for the cluster: claims and refusals since it began, and the
+    jobs that it has, of which some are over and not in the record yet."""
+
+    claims: int = 0
+    refusals: int = 0
+    held: int = 0
+    untold: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
 class Cluster:
     """What gateway and worker have in common. `gateway` is None where there is only a worker."""
 
@@ -21,6 +32,7 @@ class Cluster:
     roster: Roster
     gateway: Gateway | None
     key: bytes = field(repr=False)
+    workload: Workload | None = None  #: None where there is no worker
     connected: Callable[[], None] = lambda: None  #: called after every new connection
 
     def open(self) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from console_automation.core.cluster_codec import job_from_bytes, job_to_bytes
 from console_automation.core.cluster_job import ClusterJob, Event, advance
@@ -15,9 +15,10 @@ from console_automation.ports.cluster import Gone, Records, Stale, Stored
 
 log = logging.getLogger(__name__)
 
-_LARGEST = (
-    256 * 1024
-)  #: of a new record: NATS takes a mebibyte at once, and an end says it all again
+#: of a new record: NATS takes a mebibyte at once, and an end says it all again
+_LARGEST = 256 * 1024
+#: of any: what does not fit a message of NATS leaves output and result at the worker
+_LARGEST_END = 1_000_000
 #: From this share on a bucket takes no new jobs, so that those it has can be claimed and come to an end.
 _FULL = 0.8
 _SPACIOUS = 0.4  #: and below this it is not looked at each time
@@ -54,7 +55,7 @@ class ClusterBook:
     def __init__(self, records: Records, key: bytes, *, retain: float) -> None:
         self._records = records
         self._key = key
-        self._retain = retain
+        self.retain = retain
         self._fill = 1.0  #: as it was when that was looked at
         self._looked_at = -math.inf
 
@@ -113,7 +114,11 @@ class ClusterBook:
             after = advance(found.job, event)
             if after != found.job:
                 body = seal(self._key, job_id, job_to_bytes(after))
-                keep = self._retain if after.is_over else None
+                if after.outcome and len(body) > _LARGEST_END:
+                    after = replace(after, outcome=replace(after.outcome, tail=(), result=None))
+                    body = seal(self._key, job_id, job_to_bytes(after))
+                # A child is kept for its group, and forgotten after it.
+                keep = self.retain if after.is_over and after.group is None else None
                 try:
                     revision = await self._records.update(
                         job_id, body, revision=found.revision, keep=keep

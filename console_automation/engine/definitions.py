@@ -152,9 +152,8 @@ class Definitions:
             return self.spec_of(definition, complete, caller)
         spec = self.spec_of(definition, complete, caller, is_here=False)
         asked = {"name": name, "input": complete, "background": True}
-        return replace(
-            spec, command=self._carrying.command(spec.command, "console_execute_job", asked)
-        )
+        command = self._carrying.command(spec.command, "console_execute_job", asked, cwd=caller.cwd)
+        return replace(spec, command=command)
 
     async def permitted(
         self, name: str, given: Mapping[str, Any], caller: Caller

@@ -7,7 +7,7 @@ gateways may do the same at once.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,9 +25,8 @@ from console_automation.core.cluster_job import (
     queue_of,
     status_of_group,
 )
-from console_automation.core.question import Question, answer_from_bytes, question_to_bytes
-from console_automation.core.seal import Forged, unseal
-from console_automation.core.target import Reach, Target, host_key
+from console_automation.core.target import Reach, Target
+from console_automation.engine.asking import Asking
 from console_automation.engine.cluster_book import ClusterBook
 from console_automation.engine.roster import Roster
 from console_automation.engine.waiters import Waiters, end_all
@@ -46,8 +45,6 @@ log = logging.getLogger(__name__)
 _AGAIN_SECONDS = 0.5
 _LOOK_SECONDS = 5.0  #: a wait looks at the record itself this often, should the watch lag
 _ANSWER_SECONDS = 5.0
-_BEGINNING_SECONDS = 5.0  #: that a worker may take between claiming a job and having it
-_BEGINNING_PAUSE = 0.05
 _UNHINTED_SECONDS = 2.0
 
 
@@ -75,7 +72,8 @@ class Gateway:
         self.new_id = new_id
         self.jobs: dict[str, ClusterJob] = {}  #: a copy of what there is, as far as it was heard of
         self.changes = Waiters()
-        self._key = key
+        asking = Asking(bus, roster, clock, key)
+        self.ask, self.hears_of = asking.ask, asking.hears_of
         self._lost_after = lost_after
         self._caught_up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -84,9 +82,8 @@ class Gateway:
 
     def open(self) -> None:
         """Begin to watch and to look after what is there."""
-        self._tasks = [
-            asyncio.create_task(each) for each in (self._watch(), self._look_after_forever())
-        ]
+        work = (self._watch(), self._look_after_forever())
+        self._tasks = [asyncio.create_task(each) for each in work]
 
     async def close(self) -> None:
         """Let go; nothing here is needed by anybody else."""
@@ -133,7 +130,7 @@ class Gateway:
     async def _aimed(self, job: ClusterJob, target: Target) -> ClusterJob:
         """Return the job with the queue or the children that its target means at this moment."""
         await _in_time(self.roster.listens, "nothing was submitted")
-        members = [each.member for each in self.roster.standings()]
+        members = await self.roster.members(target)
         found = targets.meant(target, members)
         if not found:
             raise BadRequest(targets.nobody(target, members), field="options.target")
@@ -236,72 +233,20 @@ class Gateway:
         return step.before != step.after or not step.after.is_over
 
     async def _tell_holder(self, job: ClusterJob, cancel: Cancel) -> None:
-        arguments = {"signal": cancel.signal, "graceMs": cancel.grace_ms}
+        asked = {"signal": cancel.signal, "graceMs": cancel.grace_ms}
+        patience = cancel.grace_ms / 1000
         try:
-            await self.ask(job, "console_cancel_job", arguments, patience=cancel.grace_ms / 1000)
+            await self.ask(job, "console_cancel_job", asked, by=cancel.by, patience=patience)
         except (Unavailable, JobNotFound) as error:
             log.info("%s is to be cancelled, its worker was not told yet: %s", job.id, error)
 
-    def hears_of(self, job: ClusterJob) -> bool:
-        """Whether the worker that has a job has been heard of within its lease, as far as is known."""
-        if not self.roster.listens.is_set():
-            return True
-        found = job.holder and self.roster.get(job.holder.host)
-        return bool(found and found.is_live)
-
-    async def ask(
-        self, job: ClusterJob, operation: str, arguments: Mapping[str, Any], *, patience: float = 0
-    ) -> Mapping[str, Any]:
-        """Return what the worker that has a job answers to an operation on it.
-
-        A worker that has just claimed a job may not have it yet, and is asked again. Raises Unavailable
-        when it cannot be reached, and what it refuses with.
-        """
-        loop = asyncio.get_running_loop()
-        limit = loop.time() + _BEGINNING_SECONDS
-        while True:
-            try:
-                return await self._ask_once(job, operation, arguments, patience)
-            except JobNotFound:
-                if job.phase is not ClusterPhase.CLAIMED or loop.time() > limit:
-                    raise
-            await asyncio.sleep(_BEGINNING_PAUSE)
-
-    async def _ask_once(
-        self, job: ClusterJob, operation: str, arguments: Mapping[str, Any], patience: float
-    ) -> Mapping[str, Any]:
-        if job.holder is None:
-            raise Conflict(
-                f"Job {job.id} is {job.status}; no worker has it.", jobId=job.id, status=job.status
-            )
-        host = job.holder.host
-        if not self.hears_of(job):
-            raise Unavailable(
-                f"Worker {host}, which has job {job.id}, has not been heard of for a while. It may go"
-                " on there."
-            )
-        question = Question(
-            job_id=job.id,
-            epoch=job.epoch,
-            operation=operation,
-            arguments=arguments,
-            at=self.clock.now(),
-        )
-        answer = await self.bus.ask(
-            host_key(host),
-            question_to_bytes(question, self._key, host),
-            timeout=patience + _ANSWER_SECONDS,
-        )
-        try:
-            return answer_from_bytes(unseal(self._key, f"answer/{question.nonce}", answer))
-        except Forged:
-            raise Unavailable(f"What answered for worker {host} is not of this cluster.") from None
-
     async def forget(self, job_id: str) -> None:
         """Remove a job that is over, with its children. Raises JobNotFound, Conflict."""
+        job = await self.book.get(job_id)
+        if job.group is not None:  # a group would make it anew
+            raise Conflict(f"Job {job_id} is removed with {job.group}, of which it is a part.")
         if not await self.is_over(job_id):
             raise Conflict(f"Job {job_id} is not over; cancel it first.", jobId=job_id)
-        job = await self.book.get(job_id)
         for each in (job_id, *(child.id for child in job.children)):
             await self.book.delete(each)
 
@@ -332,19 +277,22 @@ class Gateway:
     def _heard(self, job: ClusterJob) -> None:
         if job.outcome is not None:
             job = replace(job, outcome=replace(job.outcome, tail=()))
+        known = self.jobs.get(job.id)
+        if job.holder and (known is None or known.epoch < job.epoch):
+            self.roster.hear(job.holder.host, job.holder.instance)
         self.jobs[job.id] = job
         self.changes.tell(job.id)
 
     # -- looking after -----------------------------------------------------------------------
 
     async def _look_after_forever(self) -> None:
-        """Look after everything now and then. Having slept too long, count all silence anew."""
+        """Look after everything now and then. After sleep, or deafness, count all silence anew."""
         loop = asyncio.get_running_loop()
         interval = max(0.2, min(5.0, self._lost_after / 4))
         while True:
             before = loop.time()
             await asyncio.sleep(interval)
-            if loop.time() - before > 2 * interval + 1.0:
+            if loop.time() - before > 2 * interval + 1.0 or not self.bus.is_connected:
                 self.roster.listen_anew()
             if not (self._caught_up.is_set() and self.roster.listens.is_set()):
                 continue
@@ -366,6 +314,8 @@ class Gateway:
                 await self._give_up_lost(job)
             elif job.is_group and not job.is_over:
                 await self._complete_group(job)
+            elif job.group is not None and job.is_over and job.group not in self.jobs:
+                await self._forget_child(job, job.group)
 
     async def _hint_anew(self, waiting: Sequence[ClusterJob]) -> None:
         """Put out again the hints that are lost: a crash came between a record and its hint."""
@@ -379,29 +329,35 @@ class Gateway:
         """Give up what was for a worker among several that does not respond: the others are done."""
         if job.group is None:
             return
-        host = job.target
-        found = self.roster.get(host)
+        found = self.roster.get(job.target)
         if found is None or (not found.is_live and found.silence >= self._lost_after):
-            await self._apply(job, NotResponding(at=self.clock.now(), host=host))
+            await self._apply(job, NotResponding(at=self.clock.now(), host=job.target))
 
     async def _give_up_lost(self, job: ClusterJob) -> None:
         holder = job.holder
         if holder and self.roster.silence(holder.host, holder.instance) >= self._lost_after:
             log.warning("worker %s is lost, %s with it", holder.host, job.id)
             step = await self._apply(job, WorkerLost(at=self.clock.now(), epoch=job.epoch))
-            if step:
-                await self._hint([step])
+            await self._hint([step] if step else [])
 
     async def _complete_group(self, job: ClusterJob) -> None:
         """Make the children that a crash left unmade; when all are over, say so."""
         children = [self.jobs.get(child.id) for child in job.children]
         if None in children:
-            await self._spread([job])
+            if job.id in self.jobs:  # or it was forgotten while others were looked after
+                await self._spread([job])  # a crash left them unmade
             return
         known = tuple(each for each in children if each)
         if all(each.is_over for each in known):
             over = ChildrenOver(at=self.clock.now(), status=status_of_group(job, known))
             await self._apply(job, over)
+
+    async def _forget_child(self, job: ClusterJob, group: str) -> None:
+        """Remove a child when its group is forgotten: before, it would be made a second time."""
+        try:
+            await self.book.get(group)
+        except JobNotFound:
+            await self.book.delete(job.id)
 
     async def _apply(self, job: ClusterJob, event: Any) -> ClusterJob | None:
         try:

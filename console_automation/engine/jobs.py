@@ -169,7 +169,7 @@ class JobManager:
             # A task of its own: it goes on for the others when the first submitter gives up.
             self._keys[key] = asyncio.create_task(self._accept_once(key, spec))
         job = await asyncio.shield(self._keys[key])
-        if job.spec.fingerprint != spec.fingerprint:
+        if not spec.repeats(job.spec):
             raise Conflict(
                 f"idempotencyKey {key!r} was used for another request, job {job.id}. Use a new key"
                 " for a new command, or repeat the request unchanged.",

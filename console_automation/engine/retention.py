@@ -9,7 +9,7 @@ from console_automation.core.job import Status
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.jobs import JobManager
 from console_automation.engine.screens import Screens
-from console_automation.errors import ConsoleAutomationError
+from console_automation.errors import Conflict, ConsoleAutomationError
 from console_automation.ports.stores import JobFilter, Keys
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,24 @@ class Retention:
                 await self._manager.delete(batch)
                 removed += len(batch)
         return removed
+
+    async def forget(self, job_id: str) -> None:
+        """Remove one job that is over. Raises JobNotFound, Conflict."""
+        async with self._cleaning:
+            job = await self._manager.ledger.get(job_id)
+            if not job.is_terminal:
+                raise Conflict(
+                    f"Job {job_id} is {job.status}; only a finished job can be removed. Cancel it first,"
+                    " or wait for its end.",
+                    jobId=job_id,
+                    status=job.status,
+                )
+            if self._spared and (job.spec.idempotency_key or "").startswith(self._spared.prefix):
+                raise Conflict(
+                    f"Job {job_id} was run for the cluster; it is removed when its time is over.",
+                    jobId=job_id,
+                )
+            await self._manager.delete([job])
 
     async def clean_sessions(self, *, max_age: float) -> list[str]:
         """Forget sessions closed longer ago than `max_age` seconds, and the finished jobs of each."""

@@ -12,8 +12,15 @@ from typing import Any
 
 from console_automation.core.cluster_codec import worker_from_bytes, worker_to_bytes
 from console_automation.core.seal import Forged, seal, unseal
-from console_automation.core.target import Member, host_key, host_of_key
-from console_automation.core.worker import Beat, Worker, beat_from_bytes
+from console_automation.core.target import (
+    Member,
+    Reach,
+    Target,
+    host_key,
+    host_of_key,
+    meant,
+)
+from console_automation.core.worker import Beat, Worker, WorkerStatus, beat_from_bytes
 from console_automation.engine.waiters import Waiters, end_all
 from console_automation.errors import BadRequest, Unavailable
 from console_automation.ports.cluster import ClusterBus, Gone, Stale, Stored
@@ -21,6 +28,8 @@ from console_automation.ports.cluster import ClusterBus, Gone, Stale, Stored
 log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 0.5
+_DUE_SECONDS = 5.0  #: in which whoever is alive gives a sign of life, after NATS was away
+_PAUSE = 0.05
 _PREFIX = "worker/"  #: before the host name, in the place that a seal is for
 
 
@@ -32,6 +41,13 @@ class Standing:
     beat: Beat | None
     silence: float  #: seconds since then, or since this process began to listen
     is_live: bool
+
+    @property
+    def status(self) -> WorkerStatus:
+        """The word that clients see."""
+        if not self.is_live:
+            return WorkerStatus.UNREACHABLE
+        return WorkerStatus.CORDONED if self.worker.cordoned_by else WorkerStatus.LIVE
 
     @property
     def member(self) -> Member:
@@ -81,10 +97,26 @@ class Roster:
         worker = self._workers.get(host)
         return None if worker is None else self._standing(worker)
 
+    async def members(self, target: Target) -> list[Member]:
+        """Return the workers as targets look at them. Where it may be that one is only not heard of yet,
+        its sign of life, which is due, is waited for."""
+        while True:
+            members = [each.member for each in self.standings()]
+            if target.reach is not Reach.ANY or not members or meant(target, members):
+                return members
+            listened = asyncio.get_running_loop().time() - self._since
+            if listened > min(self._lease / 2, _DUE_SECONDS):
+                return members
+            await asyncio.sleep(_PAUSE)
+
     def silence(self, host: str, instance: str) -> float:
         """Return the seconds since that instance was heard of, or since this process listens."""
         now = asyncio.get_running_loop().time()
         return now - max(self._heard.get((host, instance), 0.0), self._since)
+
+    def hear(self, host: str, instance: str) -> None:
+        """Note that an instance did something just now: a claim is as good as a sign of life."""
+        self._heard[host, instance] = asyncio.get_running_loop().time()
 
     def listen_anew(self) -> None:
         """Count every silence from now: this process may have been the one that slept."""
@@ -172,7 +204,6 @@ class Roster:
             self.listens.set()
 
     async def _watch_beats(self) -> None:
-        loop = asyncio.get_running_loop()
         self.listen_anew()
         async for each in _complete(self._bus.beats.watch(), self._beats):
             if each is None:
@@ -185,7 +216,7 @@ class Roster:
                     log.error("a sign of life of %s is not of this cluster; it is ignored", host)
                     continue
                 self._beats[host] = beat
-                self._heard[host, beat.instance] = loop.time()
+                self.hear(host, beat.instance)
                 self.news.tell(host)
 
 

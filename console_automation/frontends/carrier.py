@@ -14,6 +14,7 @@ from binascii import a2b_base64
 from typing import Any
 
 from console_automation import paths
+from console_automation.core.text import signal_name
 from console_automation.frontends.client import Client, Refused
 from console_automation.frontends.launch import DaemonUnavailable
 
@@ -64,6 +65,7 @@ class _Carrier:
         self._client = Client(paths.home())
         self._operation = operation
         self._arguments = arguments
+        self._known = ""  #: its id: whatever becomes of its definition, it can be cancelled
         self._since = 0
         self._told: Any = None  #: the progress that was passed on last
 
@@ -81,7 +83,9 @@ class _Carrier:
 
     def _job_id(self) -> str:
         """Return the id of the job, which is made if it is not there yet."""
-        return str(self._call(self._operation, self._arguments)["jobId"])
+        if not self._known:
+            self._known = str(self._call(self._operation, self._arguments)["jobId"])
+        return self._known
 
     def seen_through(self) -> dict[str, Any]:
         """Pass on what the job prints and tells until it is over; return it."""
@@ -156,14 +160,15 @@ def _end_as(job: dict[str, Any]) -> int:
     if reason in ("timeout", "idle_timeout"):
         return _TIMED_OUT
     if "signal" in job and reason == "signal":
-        _die_of(signal.Signals[job["signal"]])
+        _die_of(next(n for n in range(1, signal.NSIG) if signal_name(n) == job["signal"]))
     code = job.get("exitCode")
     return int(code) if code is not None else int(status != "completed")
 
 
-def _die_of(number: signal.Signals) -> None:
+def _die_of(number: int) -> None:
     sys.stdout.flush()
-    signal.signal(number, signal.SIG_DFL)
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 

@@ -138,12 +138,15 @@ class Daemon:
     def _start_http(self) -> Any:
         from console_automation.adapters.tokens import Tokens
         from console_automation.frontends.http import HttpServer, read_token
+        from console_automation.frontends.http_jobs import JobRoutes
         from console_automation.frontends.mcp.server import McpServer
 
         mcp = McpServer(self._engine)
         home = self._directory.home
         hook = partial(receive, self._engine)
-        http = HttpServer(self._settings, read_token(home), Tokens(home), mcp, self._metrics, hook)
+        tokens, jobs = Tokens(home), JobRoutes(self._engine)
+        token = read_token(home)
+        http = HttpServer(self._settings, token, tokens, mcp, self._metrics, hook, jobs)
         self.http_url = http.bind()
         log.info("serving %s", self.http_url, extra={"action": "http"})
         http.open()

@@ -1,4 +1,4 @@
-"""MCP, metrics and webhooks over HTTP: loopback, bearer tokens, every route behind the same checks.
+"""MCP, the API of jobs, metrics and webhooks over HTTP: loopback, tokens, the same checks for every route.
 
 Off by default. The token is made on first use and kept in the state directory. Host and Origin are
 checked before anything else, so that a web page in a browser on this machine can reach nothing. Who
@@ -22,7 +22,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,6 +31,8 @@ from console_automation.adapters.tokens import Tokens
 from console_automation.config import Settings
 from console_automation.core.access import LOCAL, Principal
 from console_automation.errors import BadRequest, Unavailable
+from console_automation.frontends.http_answers import answered, bounded_body, refused, too_long
+from console_automation.frontends.http_jobs import JobRoutes, is_about_jobs
 from console_automation.frontends.mcp.server import McpServer
 from console_automation.operations.operation import Answer
 
@@ -40,15 +42,7 @@ _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/]+)(?::[0-9]*)?")
 _REFUSED_BYTES = 65_536
 _REFUSED_SECONDS = 1.0
 _HOOKS = "/hooks/"
-#: HTTP statuses for refusals of a webhook; what is not here is 500.
-_STATUS_OF_REFUSAL = {
-    "WORKFLOW_NOT_FOUND": 404,
-    "INVALID_ARGUMENT": 400,
-    "CONFLICT": 409,
-    "LIMIT_REACHED": 429,
-    "UNAVAILABLE": 503,
-}
-_OPEN = ("/mcp", "/healthz")  #: to principals who are not the user
+_OPEN = ("/mcp", "/healthz")  #: to every principal
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -96,19 +90,19 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = _single(scope)
         if headers is None or scope["type"] != "http":
-            return _refused(400, "a header is repeated, or this is not HTTP")
+            return refused(400, "a header is repeated, or this is not HTTP")
         if _hostname(headers.get(b"host", b"")) not in self._hosts:
-            return _refused(421, "this server does not go by that Host")
+            return refused(421, "this server does not go by that Host")
         origin = headers.get(b"origin")
         if origin is not None and _hostname(origin.partition(b"://")[2]) not in self._hosts:
-            return _refused(403, "requests from web pages are not served")
+            return refused(403, "requests from web pages are not served")
         if scope["path"].startswith(_HOOKS):
             return self._too_long(headers)  # its signature is checked where the body is read
         principal = self._principal(headers.get(b"authorization", b""))
         if principal is None:
-            return _refused(401, "send the token: Authorization: Bearer <content of http-token>")
-        if not principal.is_admin and scope["path"] not in _OPEN:
-            return _refused(403, "this is for the user of the machine")
+            return refused(401, "send the token: Authorization: Bearer <content of http-token>")
+        if not (principal.is_admin or _is_open(scope["path"])):
+            return refused(403, "this is for the user of the machine")
         scope["principal"] = principal
         scope["user"] = _user(principal)
         return self._too_long(headers)
@@ -116,7 +110,7 @@ class Gate:
     def _too_long(self, headers: dict[bytes, bytes]) -> Response | None:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
-            return _refused(413, f"a request may have {self._max_body} bytes")
+            return too_long(self._max_body)
         return None
 
     def _principal(self, authorization: bytes) -> Principal | None:
@@ -127,6 +121,11 @@ class Gate:
         if hmac.compare_digest(given, self._token):
             return LOCAL
         return self._tokens.bearer(given)
+
+
+def _is_open(path: str) -> bool:
+    """Whether somebody else than the user may come there; what for is looked at there."""
+    return path in _OPEN or is_about_jobs(path)
 
 
 def _user(principal: Principal) -> AuthenticatedUser:
@@ -164,21 +163,6 @@ def _hostname(authority: bytes) -> str:
     return match[1].decode("latin-1").lower() if match else ""
 
 
-def _refused(status: int, why: str) -> Response:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse({"error": why}, status_code=status, headers=headers)
-
-
-async def _bounded_body(request: Request, most: int) -> bytes | None:
-    """Return a body, None when it is longer than it may be, whatever its header says."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most:
-            return None
-    return bytes(body)
-
-
 class HttpServer:
     """Listens on the address of the settings until it is closed."""
 
@@ -190,11 +174,12 @@ class HttpServer:
         mcp: McpServer,
         metrics: Metrics,
         hook: Hook,
+        jobs: JobRoutes,
     ) -> None:
         self._settings = settings
         self._socket: socket.socket | None = None
         self._serving: asyncio.Task[None]
-        app = build_app(settings, token, tokens, mcp, metrics, hook)
+        app = build_app(settings, token, tokens, mcp, metrics, hook, jobs)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -251,7 +236,13 @@ class HttpServer:
 
 
 def build_app(
-    settings: Settings, token: str, tokens: Tokens, mcp: McpServer, metrics: Metrics, hook: Hook
+    settings: Settings,
+    token: str,
+    tokens: Tokens,
+    mcp: McpServer,
+    metrics: Metrics,
+    hook: Hook,
+    jobs: JobRoutes,
 ) -> Starlette:
     """Return the whole HTTP application, gate included."""
     hosts = frozenset({"localhost", "127.0.0.1", "[::1]", settings.http_host.lower()})
@@ -263,13 +254,12 @@ def build_app(
         return PlainTextResponse("ok\n")
 
     async def serve_hook(request: Request) -> Response:
-        body = await _bounded_body(request, settings.http_max_body_bytes)
+        body = await bounded_body(request, settings.http_max_body_bytes)
         if body is None:
-            return _refused(413, f"a request may have {settings.http_max_body_bytes} bytes")
+            return too_long(settings.http_max_body_bytes)
         signature = request.headers.get("x-hub-signature-256", "")
         answer = await hook(request.path_params["path"], body, signature)
-        status = _STATUS_OF_REFUSAL.get(answer.view["code"], 500) if answer.is_error else 202
-        return JSONResponse(answer.view, status_code=status)
+        return answered(answer, 202)
 
     # The gate has checked Host and Origin of every route; the SDK would check its own route again.
     app = mcp.server.streamable_http_app(
@@ -280,6 +270,7 @@ def build_app(
             Route("/metrics", serve_metrics, methods=["GET"]),
             Route("/healthz", serve_health, methods=["GET"]),
             Route(_HOOKS + "{path:path}", serve_hook, methods=["POST"]),
+            *jobs.all(),
         ],
     )
     most = settings.http_max_body_bytes

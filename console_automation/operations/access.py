@@ -1,7 +1,7 @@
 """What a principal who is no admin may do: the one place that every request passes.
 
-They may call the operations that look at permissions themselves, and name their own jobs and runs of
-workflows. What is somebody else's is answered for like what does not exist.
+They may call the operations that look at permissions themselves, with a scope some others, and name
+their own jobs and runs of workflows. What is somebody else's is answered for like what does not exist.
 """
 
 from pydantic import BaseModel
@@ -19,7 +19,11 @@ async def check_access(
     """Raise AccessDenied for what is the admins' alone, JobNotFound or WorkflowNotFound for a job or a
     workflow's run of somebody else."""
     principal = call.principal
-    if not operation.guarded:
+    if call.scope is not None and call.scope not in principal.scopes:
+        raise AccessDenied(
+            f"This needs the scope {call.scope}, which {principal.name} does not have."
+        )
+    if not operation.is_for(principal):
         raise AccessDenied(
             f"{operation.name} is for the user of this machine; {principal.name} may run job"
             " definitions (console_list_job_definitions, console_execute_job)."

@@ -1,6 +1,8 @@
 """From what a client sent to a request, or to a sentence that says what is wrong with it."""
 
 import difflib
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,8 +21,22 @@ def checked(model: type[M], arguments: object) -> M:
         raise BadRequest(
             f"The arguments must be an object (they were {_shown(arguments)}).", field="arguments"
         )
+    return _validated(model, model.model_validate, arguments)
+
+
+def from_words(model: type[BaseModel], words: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments all of which came as text, as in a URL, with the types that a request wants.
+
+    Raises BadRequest, naming the first field that is wrong.
+    """
+    from_text = partial(model.model_validate_strings, strict=False)
+    request = _validated(model, from_text, words)
+    return request.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _validated(model: type[M], validate: Callable[[Any], M], arguments: dict[str, Any]) -> M:
     try:
-        return model.model_validate(arguments)
+        return validate(arguments)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"])

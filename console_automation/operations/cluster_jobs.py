@@ -21,7 +21,9 @@ from console_automation.errors import (
 from console_automation.operations import definition_requests, definition_views, texts
 from console_automation.operations import requests as ask
 from console_automation.operations import views as view
+from console_automation.operations.cluster_requests import ForgetJob
 from console_automation.operations.cluster_views import (
+    ForgetResult,
     cluster_job_view,
     gateway_of,
     is_cluster_job,
@@ -32,7 +34,7 @@ from console_automation.operations.submission import Call, telling
 _OVER = tuple(each for each in Status if each not in (Status.PENDING, Status.RUNNING))
 #: That a worker is asked for: with all that JSON adds it has to fit a message.
 _PAGE_BYTES = 1 << 17
-_PAGE_CHUNKS = 2_000
+_PAGE_CHUNKS = 1_000
 
 
 def action_for(
@@ -230,7 +232,7 @@ async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) 
     if job.is_group:
         raise _is_several(job, "send it to")
     arguments = {"input": request.input, "eof": request.eof}
-    said: Any = await gateway.ask(job, "console_send_job_input", arguments)
+    said: Any = await gateway.ask(job, "console_send_job_input", arguments, by=call.client)
     return {**said, "jobId": job.id}  # type: ignore[typeddict-item]
 
 
@@ -278,6 +280,12 @@ async def _any_view(engine: Engine, job_id: str) -> view.JobView:
         return await _view(engine, job_id)
     job = await engine.jobs.ledger.get(job_id)
     return view.job_view(job, engine.output.counts(job), engine.jobs.standing(job))
+
+
+async def forget_job(engine: Engine, call: Call, request: ForgetJob) -> ForgetResult:
+    """Remove a finished job, with its children."""
+    await gateway_of(engine).forget(request.job_id)
+    return {"success": True, "jobId": request.job_id, "forgotten": True}
 
 
 async def retry_job(engine: Engine, call: Call, request: ask.RetryJob) -> view.ExecuteResult:

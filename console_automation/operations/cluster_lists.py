@@ -1,8 +1,9 @@
 """Lists of the cluster's jobs, and the jobs that a reference may mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from console_automation.core.cluster_job import ClusterJob, status_of_group
+from console_automation.core.census import Jobs, children_of, dead_letters, status_among
+from console_automation.core.cluster_job import ClusterJob
 from console_automation.engine.engine import Engine
 from console_automation.operations import requests as ask
 from console_automation.operations import views as view
@@ -15,16 +16,13 @@ async def list_cluster_jobs(
 ) -> view.ListResult:
     """Return a page of the cluster's jobs, newest first; the children of a group stand under it."""
     principal = call.principal
-    jobs = {
-        job.id: job
-        for job in await gateway_of(engine).known()
-        if principal.is_admin or principal.owns(job.owner)
-    }
-    everything = sorted(jobs.values(), key=lambda job: (job.created_at, job.id), reverse=True)
+    theirs = [job for job in await gateway_of(engine).known() if principal.owns(job.owner)]
+    everything = sorted(theirs, key=lambda job: (job.created_at, job.id), reverse=True)
+    jobs = {job.id: job for job in everything}
     if options.ref is not None:
         found = _meant(everything, options.ref)
     elif options.cluster == "dead_letters":
-        found = _dead_letters(everything)
+        found = dead_letters(jobs)
     else:
         found = [job for job in everything if _is_listed(job, options, jobs)]
     total = len(found)
@@ -32,7 +30,7 @@ async def list_cluster_jobs(
         ids = [job.id for job in found]
         found = found[ids.index(options.cursor) + 1 :] if options.cursor in ids else []
     shown = found[: options.limit]
-    views = [cluster_job_view(engine, job, _children(job, jobs)) for job in shown]
+    views = [cluster_job_view(engine, job, children_of(job, jobs)) for job in shown]
     result: view.ListResult = {"success": True, "jobs": views, "total": total}
     if len(found) > len(shown):
         result["nextCursor"] = shown[-1].id
@@ -55,19 +53,7 @@ def _meant(jobs: Sequence[ClusterJob], reference: str) -> list[ClusterJob]:
     return [job for job in found if job.group not in ids]
 
 
-def _dead_letters(jobs: Sequence[ClusterJob]) -> list[ClusterJob]:
-    """Return what was given up and not run again since; of a group each child by itself."""
-    run_again = {job.retry_of for job in jobs}
-    return [
-        job for job in jobs if job.is_dead_letter and not run_again & {job.id, job.group or job.id}
-    ]
-
-
-def _children(job: ClusterJob, jobs: Mapping[str, ClusterJob]) -> tuple[ClusterJob, ...]:
-    return tuple(jobs[child.id] for child in job.children if child.id in jobs)
-
-
-def _is_listed(job: ClusterJob, options: ask.ListOptions, jobs: Mapping[str, ClusterJob]) -> bool:
+def _is_listed(job: ClusterJob, options: ask.ListOptions, jobs: Jobs) -> bool:
     tags = job.request.get("options", {}).get("tags", {})
     if job.group is not None or not options.tags.items() <= tags.items():
         return False
@@ -75,8 +61,7 @@ def _is_listed(job: ClusterJob, options: ask.ListOptions, jobs: Mapping[str, Clu
         return False
     if options.status == "active":
         return not job.is_over
-    status = status_of_group(job, _children(job, jobs)) if job.is_group else job.status
-    return options.status in (None, status)
+    return options.status in (None, status_among(job, jobs))
 
 
 def _name_of(job: ClusterJob) -> str | None:

@@ -1,4 +1,4 @@
-"""What a model reads beside the structured results about workers."""
+"""What a model reads beside the structured results about the cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from console_automation.core.text import counted, human_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the command line says the same words, and does without pydantic
-    from console_automation.operations.cluster_views import WorkerList, WorkerResult, WorkerView
+    from console_automation.operations.cluster_views import (
+        CountsResult,
+        ForgetResult,
+        WorkerList,
+        WorkerResult,
+        WorkerView,
+    )
 
 
 def worker_line(worker: WorkerView) -> str:
@@ -40,3 +46,23 @@ def drained(result: WorkerResult) -> str:
     if result["drained"]:
         return f"{line}. It has no job and takes none: it can be stopped."
     return f"{line}. It takes no more jobs; those it has go on. Call again to go on waiting."
+
+
+def counts(result: CountsResult) -> str:
+    """Tell how many jobs there are."""
+    lines = [f"Here: {_by_status(result['jobs'])}."]
+    if "cluster" in result:
+        cluster = result["cluster"]
+        heard = "" if cluster["connected"] else ", as last heard of: it cannot be reached"
+        dead = counted(cluster["deadLetters"], "dead letter")
+        lines.append(f"In the cluster: {_by_status(cluster['jobs'])}; {dead}{heard}.")
+    return "\n".join(lines)
+
+
+def _by_status(jobs: dict[str, int]) -> str:
+    return ", ".join(f"{number} {status}" for status, number in jobs.items() if number) or "none"
+
+
+def forgotten(result: ForgetResult) -> str:
+    """Tell which job is gone."""
+    return f"{result['jobId']} and its output are removed."

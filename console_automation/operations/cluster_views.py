@@ -46,6 +46,30 @@ class WorkerResult(TypedDict):
     drained: bool
 
 
+class ClusterCounts(TypedDict):
+    """The jobs of the cluster, as this machine has last heard of them."""
+
+    connected: bool
+    jobs: dict[str, int]
+    deadLetters: int
+
+
+class CountsResult(TypedDict):
+    """How many jobs there are, by status."""
+
+    success: bool
+    jobs: dict[str, int]
+    cluster: NotRequired[ClusterCounts]
+
+
+class ForgetResult(TypedDict):
+    """The job that is removed."""
+
+    success: bool
+    jobId: str
+    forgotten: bool
+
+
 def is_cluster_job(job_id: str) -> bool:
     """Whether an id is that of a job of the cluster."""
     return job_id.startswith(PREFIX)
@@ -64,11 +88,10 @@ def gateway_of(engine: Engine) -> Gateway:
 def worker_view(standing: Standing) -> WorkerView:
     """Return a worker as clients see it."""
     worker, beat = standing.worker, standing.beat
-    status = "cordoned" if worker.cordoned_by else "live"
     seen: WorkerView = {
         "host": worker.host,
         "labels": dict(worker.labels),
-        "status": status if standing.is_live else "unreachable",
+        "status": standing.status,
         "version": worker.version,
         "lastHeardMs": round(standing.silence * 1000),
     }

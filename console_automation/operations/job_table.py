@@ -1,5 +1,6 @@
 """The operations about jobs."""
 
+from console_automation.core.access import JOB_WRITE
 from console_automation.operations import cluster_jobs, jobs, requests, session_texts, texts, views
 from console_automation.operations.operation import Operation
 
@@ -27,6 +28,7 @@ JOB_OPERATIONS = (
     Operation(
         toolset="jobs",
         name="console_execute_async",
+        scope=JOB_WRITE,
         title="Start a background job",
         description=(
             "Start a command as a background job and return its jobId at once. The job survives"
@@ -142,6 +144,7 @@ JOB_OPERATIONS = (
     Operation(
         toolset="jobs",
         name="console_retry_job",
+        scope=JOB_WRITE,
         title="Run a job again",
         description="Run a finished job again, as a new one.",
         request=requests.RetryJob,

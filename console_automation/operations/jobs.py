@@ -14,13 +14,14 @@ from console_automation.engine.commands import project_of
 from console_automation.engine.engine import Engine
 from console_automation.engine.references import meant
 from console_automation.engine.retention import FINISHED
-from console_automation.errors import BadRequest, Conflict
+from console_automation.errors import AccessDenied, BadRequest, Conflict
 from console_automation.operations import requests as ask
 from console_automation.operations import texts
 from console_automation.operations import views as view
 from console_automation.operations.cluster_execution import execute_in_cluster
 from console_automation.operations.cluster_lists import list_cluster_jobs
-from console_automation.operations.cluster_views import is_cluster_job
+from console_automation.operations.cluster_requests import ForgetJob
+from console_automation.operations.cluster_views import ForgetResult, is_cluster_job
 from console_automation.operations.session_commands import execute_in_session, in_scope
 from console_automation.operations.submission import (
     Call,
@@ -40,6 +41,7 @@ async def execute_async(
     options = request.options
     if options.target is not None:
         return await execute_in_cluster(engine, call, request)
+    _refuse_others(call, "a command of their own has options.target")
     call = await in_scope(engine, call, options.session_id)
     job = await engine.jobs.submit(background_spec(engine, call, request))
     if options.wait_ms:
@@ -296,6 +298,7 @@ async def wait_for_jobs(engine: Engine, call: Call, request: ask.WaitForJobs) ->
 
 async def retry_job(engine: Engine, call: Call, request: ask.RetryJob) -> view.ExecuteResult:
     """Run a finished job's command again."""
+    _refuse_others(call, "run its definition instead (console_execute_job)")
     job = await engine.jobs.retry(request.job_id, client=call.client)
     return {
         "success": True,
@@ -303,6 +306,22 @@ async def retry_job(engine: Engine, call: Call, request: ask.RetryJob) -> view.E
         "status": job.status,
         "job": job_view(engine, job),
     }
+
+
+def _refuse_others(call: Call, instead: str) -> None:
+    """Raise AccessDenied for a principal whose scope is for the cluster: a command that runs here could
+    read this machine's tokens."""
+    if not call.principal.is_admin:
+        raise AccessDenied(
+            f"Commands on this machine are for its user; {call.principal.name} may run them in the"
+            f" cluster: {instead}."
+        )
+
+
+async def forget_job(engine: Engine, call: Call, request: ForgetJob) -> ForgetResult:
+    """Remove a finished job and its output."""
+    await engine.retention.forget(request.job_id)
+    return {"success": True, "jobId": request.job_id, "forgotten": True}
 
 
 async def send_job_input(engine: Engine, call: Call, request: ask.SendJobInput) -> view.InputResult:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from console_automation.core.access import Principal
 from console_automation.engine.engine import Engine
 from console_automation.operations.submission import Call
 
@@ -29,10 +30,15 @@ class Operation:
     guarded: bool = (
         False  #: it looks itself at what its caller may do; any other is for admins alone
     )
+    scope: str | None = None  #: with which it is for others, too; it looks itself at what is theirs
     read_only: bool = False
     destructive: bool = False
     idempotent: bool = False
     open_world: bool = False
+
+    def is_for(self, principal: Principal) -> bool:
+        """Whether a principal may call it at all."""
+        return principal.is_admin or self.guarded or self.scope in principal.scopes
 
     def is_in(self, toolsets: Container[str]) -> bool:
         """Whether it is offered when these toolsets are."""

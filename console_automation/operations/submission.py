@@ -37,13 +37,15 @@ class Call:
 
     `environment` is what their jobs inherit (`engine.commands.inherited`). `progress` takes seconds
     waited, seconds to wait at most, and a sentence. `patience` is how many seconds they wait for a
-    job's end, whatever the arguments say.
+    job's end, whatever the arguments say. `scope` is what the way by which they came is for, if it is
+    not for everybody who was let in.
     """
 
     client: str
     environment: Mapping[str, str] = field(repr=False)
     cwd: str
     principal: Principal = LOCAL
+    scope: str | None = None
     progress: Progress | None = None
     patience: float = math.inf
 

@@ -81,7 +81,7 @@ class Records(Protocol):
 
 
 class Hint(Protocol):
-    """A word that a job waits. It comes again unless it is dealt with in half a minute."""
+    """A word that a job waits. It comes again unless it is dealt with in five seconds."""
 
     job_id: str
 

@@ -37,6 +37,7 @@ class NatsServer:
         self.place = place
         self.port = 0
         self.log = place / "log"
+        self.pid_file = place / "pid"
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,6 +56,11 @@ class NatsServer:
         """Where it tells of itself."""
         return f"http://{self.host}:{self._monitor}"
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether nobody has killed it."""
+        return self._server is not None and self._server.poll() is None
+
     def start(self) -> None:
         """Return once clients can connect; a port that was once ours is kept."""
         while self._server is None:
@@ -62,6 +68,7 @@ class NatsServer:
             server = self._launched(port)
             if server.poll() is None:
                 self._server, self.port = server, port
+                self.pid_file.write_text(str(server.pid))
             elif self.port or "address already in use" not in self.log.read_text():
                 raise AssertionError(self.log.read_text())
 

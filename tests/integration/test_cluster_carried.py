@@ -179,3 +179,37 @@ def test_without_a_cluster_a_target_is_refused(place: Path) -> None:
         ):
             with pytest.raises(Exception, match="nats_url"):
                 daemon.call(operation, **arguments)
+
+
+def test_a_step_in_the_cluster_runs_the_definition_of_its_project(
+    gateway: Daemon, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.call("console_register_job", name="whose", command="echo registered", target="_any")
+    project = place / "project"
+    project.mkdir()
+    (project / "console-automation.toml").write_text(
+        f'[jobs.whose]\ncommand = "echo project"\ntarget = "_any"\nworkingDirectory = "{place}"\n'
+    )
+    monkeypatch.chdir(project)
+    gateway.hang_up()
+    gateway.call("console_register_workflow", name="own", steps=[{"id": "one", "job": "whose"}])
+    run = gateway.call("console_execute_workflow", name="own", waitMs=30_000)
+    gateway.hang_up()
+    assert gateway.output(run["steps"][0]["jobId"]) == "project\n"
+
+
+def test_what_is_carried_can_be_cancelled_though_its_definition_is_removed(
+    gateway: Daemon, place: Path
+) -> None:
+    pid_file = place / "removed"
+    command = f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 300"
+    gateway.call("console_register_job", name="brief", command=command, target="_any")
+    gateway.call("console_register_workflow", name="brief", steps=[{"id": "one", "job": "brief"}])
+    gateway.call("console_execute_workflow", name="brief")
+    until_now(pid_file.exists, "the job on its worker")
+    pid = int(pid_file.read_text())
+    gateway.call("console_remove_job", name="brief")
+    listed = gateway.call("console_list_jobs", options={"status": "active"})["jobs"]
+    (carrier,) = [each for each in listed if each["tags"].get("definition") == "brief"]
+    gateway.cancel(carrier["id"])
+    until_now(lambda: not Path(f"/proc/{pid}").exists(), "the end of what was carried")

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,10 @@ from console_automation.core.session import (
 from console_automation.core.shells import ShellKind
 from console_automation.core.trigger import Cron
 from console_automation.core.workflow import completion_key
-from console_automation.errors import Unavailable
+from console_automation.errors import Conflict, Unavailable
 from console_automation.ports.stores import JobFilter
 from tests.builders import command, job
+from tests.conftest import Build
 from tests.waiting import PATIENCE
 
 PAST = sorted((Path(__file__).parent / "databases").glob("version_*.sql"))
@@ -121,6 +123,24 @@ async def test_a_database_of_a_past_version_opens_with_all_its_jobs(
     assert (await store.audit(limit=9))[0].operation == "console_cancel_job"
     await store.update(job("job-ready", Phase.CANCELLED, completed_at=1.0), [])
     await store.close()
+
+
+async def test_a_request_of_version_0_1_0_can_be_repeated_under_its_key(
+    home: Path, build: Build
+) -> None:
+    restore(home, PAST[0])
+    manager = await build(store=SqliteStore(home))
+    first = await manager.ledger.get("job-completed")
+    again = replace(
+        first.spec, created_at=5.0, client="c", project="/p", owner="local", fingerprint="new"
+    )
+    assert await manager.submit(again) == first
+    for other in (
+        replace(again, command=replace(again.command, stdin="x")),
+        replace(again, priority=again.priority + 1),
+    ):
+        with pytest.raises(Conflict, match="another request"):
+            await manager.submit(other)
 
 
 @pytest.mark.parametrize("version", PAST, ids=lambda path: path.stem)

@@ -19,6 +19,7 @@ from console_automation.adapters.prometheus import Metrics
 from console_automation.adapters.tokens import Tokens
 from console_automation.app import App
 from console_automation.frontends.http import build_app, read_token
+from console_automation.frontends.http_jobs import JobRoutes
 from console_automation.frontends.mcp.server import McpServer
 from console_automation.operations.webhooks import receive
 from tests.integration.servers import Server, serving
@@ -129,7 +130,8 @@ def routes_of(app: App, home: Path) -> list[str]:
     """Return the paths that the router serves."""
     engine = app.engine
     mcp, metrics, hook = McpServer(engine), Metrics(engine), partial(receive, engine)
-    built = build_app(engine.settings, "token", Tokens(home), mcp, metrics, hook)
+    tokens, jobs = Tokens(home), JobRoutes(engine)
+    built = build_app(engine.settings, "token", tokens, mcp, metrics, hook, jobs)
     assert all(isinstance(route, Route) for route in built.routes)
     return [route.path for route in built.routes if isinstance(route, Route)]
 
@@ -164,7 +166,8 @@ async def test_the_same_requests_with_the_token_are_served(app: App, server: Ser
     for path in routes_of(app, server.home):
         for method in METHODS:
             status, _ = send(server, method, path, right, "{}")
-            assert status < 500, (method, path)
+            # There is no cluster here whose workers could be listed.
+            assert status < 500 or (status, path) == (503, "/job/workers"), (method, path)
 
 
 def test_a_token_that_was_replaced_is_worth_nothing(home: Path) -> None:

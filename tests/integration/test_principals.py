@@ -32,7 +32,7 @@ from tests.integration.steps import ok, refused
 from tests.waiting import PATIENCE, until
 
 GUARDED = {each.name for each in OPERATIONS.values() if each.guarded}
-TOOLSETS = {"toolsets": "jobs sessions definitions schedules workflows"}
+TOOLSETS = {"toolsets": "jobs sessions definitions schedules workflows cluster"}
 OPEN = {"name": "open", "command": "echo ran"}
 BUILDERS = {
     "name": "build",

@@ -63,7 +63,7 @@ HOMES = {
     "pydantic_core": ("adapters/sqlite/rows.py",),
     "pydantic": ("operations/", "frontends/mcp/", "app.py", "typed.py"),
     "jsonschema": ("engine/json_schemas.py",),
-    "starlette": ("frontends/http.py",),
+    "starlette": ("frontends/http.py", "frontends/http_answers.py", "frontends/http_jobs.py"),
     "uvicorn": ("frontends/http.py",),
     "rich": ("frontends/cli/",),
     "ulid": ("app.py",),

@@ -9,7 +9,7 @@ from console_automation.adapters.nats.live import Live, Refused
 from console_automation.adapters.nats.pull import SECOND, Pull
 from console_automation.errors import Unavailable
 
-AGAIN = 30  # seconds until a hint comes again that was not dealt with
+AGAIN = 5  # seconds until a hint comes again that was not dealt with
 WAITING = 100_000  # how many workers may wait at once
 ONE_IS_THERE = "maximum messages per subject"
 

@@ -1,10 +1,12 @@
 """Pulling messages from a consumer: no more come than were asked for, and it is heard when none come."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
+import nats.errors
 from nats.aio.msg import Msg
 
 from console_automation.adapters.nats.live import PATIENCE, Live
@@ -35,7 +37,7 @@ class Pull:
 
     async def __aexit__(self, *_: object) -> None:
         self._forget()
-        if not self._live.closed.is_set():
+        with contextlib.suppress(nats.errors.Error):  # the connection may be ending just now
             await self._subscription.unsubscribe()
 
     async def present(self, batch: int) -> list[Msg]:

@@ -134,10 +134,11 @@ class McpServer:
     async def _list_tools(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        if principal_of(ctx).is_admin:
+        principal = principal_of(ctx)
+        if principal.is_admin:
             return self._tools
-        guarded = [tool for tool in self._tools.tools if OPERATIONS[tool.name].guarded]
-        return types.ListToolsResult(tools=guarded)
+        theirs = [tool for tool in self._tools.tools if OPERATIONS[tool.name].is_for(principal)]
+        return types.ListToolsResult(tools=theirs)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> dict[str, Any]:
         call = call_of(ctx)

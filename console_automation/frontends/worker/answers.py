@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from dataclasses import replace
 
 from console_automation.core.cluster_job import key_of
 from console_automation.core.question import (
@@ -62,9 +63,8 @@ class Answers:
             answer = refusal(self._engine, JobNotFound(question.job_id))
         else:
             arguments = {**question.arguments, "jobId": local.id}
-            answer = await invoke(
-                self._engine, question.operation, arguments, self._call, offered=_ASKED
-            )
+            call = on_behalf(self._call, question.by)
+            answer = await invoke(self._engine, question.operation, arguments, call, offered=_ASKED)
         body = answer_to_bytes(answer.view, is_error=answer.is_error)
         return seal(key, f"answer/{question.nonce}", body)
 
@@ -75,3 +75,8 @@ class Answers:
         if nonce in self._nonces:
             raise BadRequest("This question has been asked before.")
         self._nonces[nonce] = now
+
+
+def on_behalf(call: Call, client: str) -> Call:
+    """Return the call that carries out what a client of the cluster wants: on record it is theirs."""
+    return replace(call, client=f"cluster:{client}") if client else call

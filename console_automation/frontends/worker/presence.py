@@ -19,7 +19,7 @@ BEATS_PER_LEASE = 4
 
 
 class Presence:
-    """Enters the name once and gives signs of life from then on."""
+    """Enters the name, sees that it stands, and gives signs of life."""
 
     def __init__(
         self,
@@ -36,7 +36,13 @@ class Presence:
         self._labels = dict(labels)
         self._holds = holds
         self._lease = engine.settings.cluster_lease_ms / 1000
-        self._is_enrolled = False
+
+    @property
+    def _is_enrolled(self) -> bool:
+        """Whether the entry is there and this worker's. It can be lost again: to another worker while
+        this one was not heard of, to somebody who forgets it, with the disk of NATS."""
+        found = self._cluster.roster.get(self._me.host)
+        return found is not None and self._entry(found.worker) == found.worker
 
     @property
     def takes_jobs(self) -> bool:
@@ -69,7 +75,6 @@ class Presence:
         await roster.listens.wait()
         check_free(roster.get(self._me.host), self._me.instance, self._me.host)
         await roster.change(self._me.host, self._entry)
-        self._is_enrolled = True
         log.info("worker %s is enrolled", self._me.host, extra={"action": "enrolled"})
 
     def _entry(self, before: Worker | None) -> Worker:

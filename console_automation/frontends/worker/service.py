@@ -9,7 +9,9 @@ by looking.
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from console_automation.core.cluster_job import (
@@ -22,12 +24,13 @@ from console_automation.core.cluster_job import (
     Holder,
     Outcome,
     Refused,
+    due_in,
     is_unfinished,
     key_of,
     queue_of,
 )
 from console_automation.core.job import Job, Status
-from console_automation.engine.cluster import Cluster
+from console_automation.engine.cluster import Cluster, Workload
 from console_automation.engine.cluster_book import Known
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
@@ -41,7 +44,7 @@ from console_automation.errors import (
     LimitReached,
     Unavailable,
 )
-from console_automation.frontends.worker.answers import Answers
+from console_automation.frontends.worker.answers import Answers, on_behalf
 from console_automation.frontends.worker.presence import Presence
 from console_automation.operations.cluster_taking import TAKING
 from console_automation.operations.submission import Call
@@ -56,6 +59,7 @@ _AGAIN_SECONDS = 0.5
 _BUSY_SECONDS = 0.2
 _FORGOTTEN_AT_ONCE = 200
 _LARGEST_RESULT = 1 << 18  #: that is kept in the record, which has to fit a message of NATS
+_KEY = re.compile(re.escape(CLUSTER_KEYS) + r"(.+):([0-9]{1,9})")  #: as key_of makes them
 _TAKING = {"console_execute_async": OPERATIONS["console_execute_async"], **TAKING}
 
 
@@ -78,12 +82,13 @@ class WorkerService:
         )
         self._presence = Presence(engine, cluster, me=me, labels=labels, holds=self._holds)
         self._answers = Answers(engine, cluster, host=me.host, call=self._call)
+        self._workload = cluster.workload = Workload()
         self._claiming = 0  #: claims under way: slots that are spoken for
         self._held: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._room = asyncio.Event()  #: set when it may be that another job can be taken
         self._look = asyncio.Event()  #: set when the records are to be looked at
         self._has_looked = False  #: at every record, for what this worker had before it was started
-        self._unsure: set[str] = set()  #: jobs that are its, perhaps: their claims were not answered
+        self._unsure: set[str] = set()  #: jobs that it may have, and does not hold
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- life --------------------------------------------------------------------------------
@@ -154,7 +159,7 @@ class WorkerService:
             if known is not None:
                 local = await self._submitted(known.job)
                 if local is not None:
-                    self._hold(known.job, local, known)
+                    self._hold(known.job.id, known.job.epoch, local, known)
         except ConsoleAutomationError as error:
             log.info("whether %s was taken is not known yet: %s", hint.job_id, error)
             self._doubt(hint.job_id)
@@ -175,15 +180,15 @@ class WorkerService:
         now = self._engine.jobs.clock.now()
         try:
             known = await self._book.look(hint.job_id)
-            due = known.job.not_before or 0
-            if known.job.phase is ClusterPhase.PENDING and due > now:
-                await hint.later(due - now)
+            if known.job.phase is ClusterPhase.PENDING and (left := due_in(known.job, now)):
+                await hint.later(left)
                 return None
             step = await self._book.apply(hint.job_id, Claimed(at=now, holder=self._me), known)
         except (JobNotFound, InvalidTransition):
             await hint.done()
             return None
         await hint.done()
+        self._workload.claims += 1
         return step.known
 
     async def _submitted(self, job: ClusterJob) -> Job | None:
@@ -196,7 +201,8 @@ class WorkerService:
             name = "console_execute_async"
             options = {**job.request.get("options", {}), "idempotencyKey": key}
             arguments = {**job.request, "options": options}
-        answer = await invoke(self._engine, name, arguments, self._call, offered=_TAKING)
+        call = on_behalf(self._call, job.client)
+        answer = await invoke(self._engine, name, arguments, call, offered=_TAKING)
         if answer.is_error:
             await self._give_back(job, str(answer.view["error"]))
             return None
@@ -204,13 +210,10 @@ class WorkerService:
 
     async def _give_back(self, job: ClusterJob, why: str) -> None:
         log.warning("%s is given back: %s", job.id, why)
+        self._workload.refusals += 1
         limit = self._engine.settings.cluster_max_deliveries
-        refused = Refused(
-            at=self._engine.jobs.clock.now(),
-            epoch=job.epoch,
-            why=why,
-            limit=limit,
-        )
+        at = self._engine.jobs.clock.now()
+        refused = Refused(at=at, epoch=job.epoch, why=why, limit=limit)
         step = await self._insist(job.id, refused)
         if step is not None:
             await self._hint(step)
@@ -224,21 +227,35 @@ class WorkerService:
 
     # -- seeing through ----------------------------------------------------------------------
 
-    def _hold(self, job: ClusterJob, local: Job, known: Known | None = None) -> None:
-        held = job.id, job.epoch
+    def _hold(self, job_id: str, epoch: int, local: Job, known: Known | None = None) -> None:
+        held = job_id, epoch
         if held not in self._held:
-            task = asyncio.create_task(self._see_through(job, local, known))
+            task = asyncio.create_task(self._see_through(held, local, known))
             self._held[held] = task
-            task.add_done_callback(lambda _: self._held.pop(held, None))
+            self._workload.held += 1
+            task.add_done_callback(partial(self._let_go, held))
 
-    async def _see_through(self, job: ClusterJob, local: Job, known: Known | None) -> None:
+    def _let_go(self, held: tuple[str, int], task: asyncio.Task[None]) -> None:
+        """Cease to hold it. Where its end could not be told, that is for the next look."""
+        del self._held[held]
+        self._workload.held -= 1
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the end of %s, epoch %d, could not be told", *held, exc_info=error)
+            self._unsure.add(held[0])
+
+    async def _see_through(self, held: tuple[str, int], local: Job, known: Known | None) -> None:
         """Wait for the end and bring it into the record, however long NATS is away."""
+        job_id, epoch = held
         while not local.is_terminal:
             [local] = await self._engine.jobs.wait([local.id], timeout=3600.0)
         outcome = await self._outcome(local)
         at = local.completed_at or self._engine.jobs.clock.now()
-        ended = Ended(at=at, epoch=job.epoch, host=self._me.host, outcome=outcome)
-        after = await self._insist(job.id, ended, known)
+        ended = Ended(at=at, epoch=epoch, host=self._me.host, outcome=outcome)
+        self._workload.untold += 1
+        try:
+            after = await self._insist(job_id, ended, known)
+        finally:
+            self._workload.untold -= 1
         if after is not None:
             await self._hint(after)
 
@@ -316,36 +333,45 @@ class WorkerService:
         await manager.delete([job for job in past if job.spec.idempotency_key not in held])
 
     async def _take_up(self) -> None:
-        """Hold whatever this worker has taken and whose end is not told."""
+        """Hold whatever this worker has taken and whose end is not told; and whatever runs here, be it
+        that the records say that it was cancelled meanwhile, or is another worker's."""
+        for local in await self._engine.jobs.ledger.store.unfinished():
+            if found := _KEY.fullmatch(local.spec.idempotency_key or ""):
+                self._hold(found[1], int(found[2]), local)
         async for job in self._book.watch():
             if job is None:
                 return
-            if isinstance(job, ClusterJob) and job.holder == self._me and is_unfinished(job):
+            if isinstance(job, ClusterJob) and self._has(job) and is_unfinished(job):
                 await self._take_up_one(job)
 
     async def _make_sure(self, job_id: str) -> None:
-        """Hold a job whose claim was not answered, if it has come through. It may do so later still, until
-        somebody has the job."""
+        """Hold a job if it is this worker's. While nobody has it, a claim that was not answered may still
+        come through."""
         try:
             job = await self._book.get(job_id)
         except JobNotFound:
-            self._unsure.discard(job_id)
-            return
-        if job.holder == self._me and is_unfinished(job):
-            await self._take_up_one(job)
-        if job.phase is not ClusterPhase.PENDING:
-            self._unsure.discard(job_id)
+            pass
+        else:
+            if self._has(job) and is_unfinished(job):
+                await self._take_up_one(job)
+            if job.phase is ClusterPhase.PENDING:
+                return
+        self._unsure.discard(job_id)
+
+    def _has(self, job: ClusterJob) -> bool:
+        """Whether the records say that it is this worker's, whatever its host name was."""
+        return job.holder is not None and job.holder.instance == self._me.instance
 
     async def _take_up_one(self, job: ClusterJob) -> None:
         store = self._engine.jobs.ledger.store
         local = await store.find_by_key(key_of(job.id, job.epoch))
         if local is not None:
-            self._hold(job, await self._engine.jobs.ledger.get(local.id))
+            self._hold(job.id, job.epoch, await self._engine.jobs.ledger.get(local.id))
         elif job.phase is ClusterPhase.CLAIMED:
             # It was claimed, and then came the crash: it has not begun, or it would be on record here.
             local = await self._submitted(job)
             if local is not None:
-                self._hold(job, local)
+                self._hold(job.id, job.epoch, local)
 
     async def _look_at(self, job_id: str, epoch: int) -> None:
         """End what is not wanted any more: it was cancelled, forgotten, or given to another worker."""
