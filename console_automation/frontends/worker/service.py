@@ -213,8 +213,7 @@ class WorkerService:
         self._workload.refusals += 1
         limit = self._engine.settings.cluster_max_deliveries
         at = self._engine.jobs.clock.now()
-        refused = Refused(at=at, epoch=job.epoch, why=why, limit=limit)
-        step = await self._insist(job.id, refused)
+        step = await self._insist(job.id, Refused(at=at, epoch=job.epoch, why=why, limit=limit))
         if step is not None:
             await self._hint(step)
 
