@@ -13,6 +13,7 @@ from tests.performance.simulated import Crowd
 _QUEUED = 10_000
 _DRAINED = 500
 _SUBMISSIONS = 100
+_LISTS = 20
 _SLOTS = 32
 _WATCHED_SECONDS = 10.0
 _WORKERS = 200
@@ -36,6 +37,7 @@ def long_queue(server: NatsServer) -> list[Row]:
             front.cordon("w1")
         rows, first = _fill(long, server)
         rows += _submissions(long, short)
+        rows.append(_lists(long, short))
         rows += _at_rest(long, short, server)
         rows.append(_start(server))
         rows += _drained(long, first, short, busy.process.pid, server)
@@ -78,6 +80,18 @@ def _submissions(long: Front, short: Front) -> list[Row]:
             ratio=times(with_long / with_short),
         )
     ]
+
+
+def _lists(long: Front, short: Front) -> Row:
+    taken = [(seconds(long.jobs_known), seconds(short.jobs_known)) for _ in range(_LISTS)]
+    with_long, with_short = (p50(each) for each in zip(*taken, strict=True))
+    return Row(
+        budget="B13",
+        what=f"a list of one of {_QUEUED:,} jobs, p50",
+        figure=ms(with_long),
+        floor=f"{ms(with_short)} of at most {_SUBMISSIONS + _SLOTS}",
+        ratio=times(with_long / with_short),
+    )
 
 
 def _at_rest(long: Front, short: Front, server: NatsServer) -> list[Row]:
@@ -144,6 +158,7 @@ def beats(server: NatsServer) -> list[Row]:
         with Crowd(server, "beats", workers=_WORKERS) as crowd:
             front.await_workers(_WORKERS)
             loud = _shares(pids)
+            submitted = p50([seconds(lambda: front.submit("_any")) for _ in range(_SUBMISSIONS)])
             crowd.listen(_LISTENERS)
             heard = _shares(pids)
     rate = Crowd.beats_per_second(_WORKERS)
@@ -155,6 +170,11 @@ def beats(server: NatsServer) -> list[Row]:
             what=f"{_WORKERS} workers' signs of life ({rate:.0f} per second), processor time of a gateway",
             figure=f"{gateway_share:.2%}",
             floor=f"{nats_share:.2%} the NATS server",
+        ),
+        Row(
+            budget="B13",
+            what=f"submission to `_any` with {_WORKERS} workers, p50",
+            figure=ms(submitted),
         ),
         Row(
             budget="B13",
