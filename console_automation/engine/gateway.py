@@ -130,19 +130,18 @@ class Gateway:
     async def _aimed(self, job: ClusterJob, target: Target) -> ClusterJob:
         """Return the job with the queue or the children that its target means at this moment."""
         await _in_time(self.roster.listens, "nothing was submitted")
-        members = [each.member for each in self.roster.standings()]
-        found = targets.meant(target, members)
-        if not found:
-            raise BadRequest(targets.nobody(target, members), field="options.target")
-        if target.is_group:
-            children = tuple(
-                Child(id=f"{job.id}-{number}", host=each.host)
-                for number, each in enumerate(found, start=1)
-            )
-            return replace(job, children=children, queue="")
-        if target.reach is Reach.HOST:
-            return replace(job, queue=queue_of(target.value))
-        return job
+        if not self.roster.has_one_for(target):
+            members = [each.member for each in self.roster.standings()]
+            found = targets.meant(target, members)
+            if not found:
+                raise BadRequest(targets.nobody(target, members), field="options.target")
+            if target.is_group:
+                children = tuple(
+                    Child(id=f"{job.id}-{number}", host=each.host)
+                    for number, each in enumerate(found, start=1)
+                )
+                return replace(job, children=children, queue="")
+        return replace(job, queue=queue_of(target.value)) if target.reach is Reach.HOST else job
 
     async def _spread(self, jobs: Iterable[ClusterJob]) -> None:
         """Make the children of what is a group, and say of what waits that it does."""

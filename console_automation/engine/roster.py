@@ -92,6 +92,15 @@ class Roster:
         worker = self._workers.get(host)
         return None if worker is None else self._standing(worker)
 
+    def has_one_for(self, target: Target) -> bool:
+        """Whether there is a worker for a target that means a single one, without looking at each: there
+        may be a thousand, and this is asked for every job."""
+        if target.reach is Reach.HOST:
+            return target.value in self._workers
+        return target.reach is Reach.ANY and any(
+            meant(target, [self._standing(each).member]) for each in self._workers.values()
+        )
+
     def silence(self, host: str, instance: str) -> float:
         """Return the seconds since that instance was heard of, or since this process listens."""
         now = asyncio.get_running_loop().time()

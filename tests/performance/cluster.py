@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tests.integration.nats_server import NatsServer, running_nats_server
 from tests.performance import cluster_idle, nats_floor
-from tests.performance.cluster_parts import Front, gateway, worker
+from tests.performance.cluster_parts import Front, Meter, bytes_stored, gateway, worker
 from tests.performance.harness import Row, alternate, ms, p50, per_second, seconds, times
-from tests.performance.product import cpu_seconds
+from tests.performance.product import memory_of
 
 _JOBS = 200
 _AT_ONCE = 32
@@ -29,7 +29,7 @@ def over_nats() -> list[Row]:
     """B13: throughput and latency, a long queue, many workers that only give signs of life."""
     with (
         tempfile.TemporaryDirectory(prefix="ca-bench-nats-") as directory,
-        running_nats_server(Path(directory) / "nats") as server,
+        running_nats_server(Path(directory) / "nats", monitored=True) as server,
     ):
         return [*_busy(server), *cluster_idle.long_queue(server), *cluster_idle.beats(server)]
 
@@ -46,11 +46,11 @@ def _busy(server: NatsServer) -> list[Row]:
             front.run("_any", _AT_ONCE, _AT_ONCE)  # whatever happens once has happened
             if len(workers) == 1:
                 rows += _latency(front)
-                rows.append(_processors(front, workers[0].process.pid, server))
+                rows += _cost(front, workers[0].process.pid, server)
             if len(workers) in _WORKERS:
                 rows.append(_throughput(front, server, len(workers)))
         rows.append(_beside_local(front))
-    return rows
+    return [*rows, _kept(server)]
 
 
 def _throughput(front: Front, server: NatsServer, workers: int) -> Row:
@@ -105,16 +105,21 @@ def _latency(front: Front) -> list[Row]:
     ]
 
 
-def _processors(front: Front, worker: int, server: NatsServer) -> Row:
-    """What a job costs each of the processes, jobs and shims of it left out."""
-    pids = (front.pid, worker, server.pid)
-    before = [cpu_seconds([pid]) for pid in pids]
+def _cost(front: Front, worker: int, server: NatsServer) -> list[Row]:
+    """What a job costs each of the processes, what it runs left out; it needs no quiet machine."""
+    meter = Meter(front.pid, worker, server)
     front.run("_any", _JOBS, _AT_ONCE)
-    each = [
-        ms((cpu_seconds([pid]) - start) / _JOBS) for pid, start in zip(pids, before, strict=True)
-    ]
+    return meter.rows(_JOBS, "such a job")
+
+
+def _kept(server: NatsServer) -> Row:
+    """What finished jobs leave, by a gateway that has just read them and one that has nothing to read."""
+    with gateway(server, "busy", 1) as full, gateway(server, "nothing", 1) as empty:
+        counts = [front.jobs_known() for front in (full, empty)]
+        grown = memory_of(full.pid, "VmRSS") - memory_of(empty.pid, "VmRSS")
+    [stored] = asyncio.run(bytes_stored(server, "KV_busy-jobs"))
     return Row(
         budget="B13",
-        what="processor time of such a job at the gateway, its worker and the NATS server",
-        figure=" + ".join(each),
+        what="a finished job: in the bucket + in a gateway's memory",
+        figure=f"{stored:,.0f} + {grown / (counts[0] - counts[1]):,.0f} bytes",
     )

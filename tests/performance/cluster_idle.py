@@ -4,10 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-import nats
-
 from tests.integration.nats_server import NatsServer
-from tests.performance.cluster_parts import Front, gateway, request, worker
+from tests.performance.cluster_parts import Front, Meter, bytes_stored, gateway, request, worker
 from tests.performance.harness import Row, ms, p50, per_second, seconds, times
 from tests.performance.product import cpu_seconds, memory_of
 from tests.performance.simulated import Crowd
@@ -15,6 +13,7 @@ from tests.performance.simulated import Crowd
 _QUEUED = 10_000
 _DRAINED = 500
 _SUBMISSIONS = 100
+_LISTS = 20
 _SLOTS = 32
 _WATCHED_SECONDS = 10.0
 _WORKERS = 200
@@ -29,7 +28,7 @@ def long_queue(server: NatsServer) -> list[Row]:
     with (
         gateway(server, "long", _SLOTS) as long,
         gateway(server, "short", _SLOTS) as short,
-        worker(server, "long", "w1", _SLOTS),
+        worker(server, "long", "w1", _SLOTS) as busy,
         worker(server, "short", "w1", _SLOTS),
     ):
         for front in (long, short):
@@ -38,9 +37,10 @@ def long_queue(server: NatsServer) -> list[Row]:
             front.cordon("w1")
         rows, first = _fill(long, server)
         rows += _submissions(long, short)
+        rows.append(_lists(long, short))
         rows += _at_rest(long, short, server)
         rows.append(_start(server))
-        rows.append(_drained(long, first, short))
+        rows += _drained(long, first, short, busy.process.pid, server)
     return rows
 
 
@@ -54,7 +54,7 @@ def _fill(long: Front, server: NatsServer) -> tuple[list[Row], str]:
         lambda: long.client.call_together("console_execute_async", arguments, left, _SLOTS)
     )
     grown = memory_of(long.pid, "VmRSS") - memory
-    records, hints = asyncio.run(_stored(server, "long"))
+    records, hints = asyncio.run(bytes_stored(server, "KV_long-jobs", "long-hints"))
     return [
         Row(budget="B13", what=f"taking jobs in, {_SLOTS} in flight", figure=per_second(rate)),
         Row(
@@ -63,16 +63,6 @@ def _fill(long: Front, server: NatsServer) -> tuple[list[Row], str]:
             figure=f"{records:,.0f} + {hints:,.0f} + {grown / _QUEUED:,.0f} bytes",
         ),
     ], first[-1]
-
-
-async def _stored(server: NatsServer, name: str) -> list[float]:
-    """Return the bytes per message in the bucket of jobs and in the stream of hints."""
-    async with await nats.connect(server.url) as client:
-        streams = client.jetstream()
-        states = [
-            (await streams.stream_info(each)).state for each in (f"KV_{name}-jobs", f"{name}-hints")
-        ]
-    return [each.bytes / each.messages for each in states]
 
 
 def _submissions(long: Front, short: Front) -> list[Row]:
@@ -90,6 +80,18 @@ def _submissions(long: Front, short: Front) -> list[Row]:
             ratio=times(with_long / with_short),
         )
     ]
+
+
+def _lists(long: Front, short: Front) -> Row:
+    taken = [(seconds(long.jobs_known), seconds(short.jobs_known)) for _ in range(_LISTS)]
+    with_long, with_short = (p50(each) for each in zip(*taken, strict=True))
+    return Row(
+        budget="B13",
+        what=f"a list of one of {_QUEUED:,} jobs, p50",
+        figure=ms(with_long),
+        floor=f"{ms(with_short)} of at most {_SUBMISSIONS + _SLOTS}",
+        ratio=times(with_long / with_short),
+    )
 
 
 def _at_rest(long: Front, short: Front, server: NatsServer) -> list[Row]:
@@ -110,7 +112,7 @@ def _start(server: NatsServer) -> Row:
     def listed(name: str) -> float:
         began = time.perf_counter()
         with gateway(server, name, _SLOTS) as front:
-            front.client.call("console_list_jobs", options={"cluster": "jobs", "limit": 1})
+            front.jobs_known()
             return time.perf_counter() - began
 
     with_short, with_long = listed("short"), listed("long")
@@ -123,7 +125,7 @@ def _start(server: NatsServer) -> Row:
     )
 
 
-def _drained(long: Front, first: str, short: Front) -> Row:
+def _drained(long: Front, first: str, short: Front, worker: int, server: NatsServer) -> list[Row]:
     def rate(front: Front, last: str) -> float:
         began = time.perf_counter()
         front.uncordon("w1")
@@ -132,15 +134,20 @@ def _drained(long: Front, first: str, short: Front) -> Row:
 
     last = [short.submit("w1") for _ in range(_DRAINED - _SUBMISSIONS)][-1]
     with_short = rate(short, last)
+    meter = Meter(long.pid, worker, server)
     with_long = rate(long, first)
+    cost = meter.rows(_DRAINED, "a job that is taken from the queue and run")
     long.cordon("w1")
-    return Row(
-        budget="B13",
-        what=f"a worker of {_SLOTS} slots gets through a queue, the first {_DRAINED} of {_QUEUED:,}",
-        figure=per_second(with_long),
-        floor=f"{per_second(with_short)} where there are no more",
-        ratio=times(with_short / with_long),
-    )
+    return [
+        Row(
+            budget="B13",
+            what=f"a worker of {_SLOTS} slots gets through a queue, the first {_DRAINED} of {_QUEUED:,}",
+            figure=per_second(with_long),
+            floor=f"{per_second(with_short)} where there are no more",
+            ratio=times(with_short / with_long),
+        ),
+        *cost,
+    ]
 
 
 def beats(server: NatsServer) -> list[Row]:
@@ -151,6 +158,7 @@ def beats(server: NatsServer) -> list[Row]:
         with Crowd(server, "beats", workers=_WORKERS) as crowd:
             front.await_workers(_WORKERS)
             loud = _shares(pids)
+            submitted = p50([seconds(lambda: front.submit("_any")) for _ in range(_SUBMISSIONS)])
             crowd.listen(_LISTENERS)
             heard = _shares(pids)
     rate = Crowd.beats_per_second(_WORKERS)
@@ -162,6 +170,11 @@ def beats(server: NatsServer) -> list[Row]:
             what=f"{_WORKERS} workers' signs of life ({rate:.0f} per second), processor time of a gateway",
             figure=f"{gateway_share:.2%}",
             floor=f"{nats_share:.2%} the NATS server",
+        ),
+        Row(
+            budget="B13",
+            what=f"submission to `_any` with {_WORKERS} workers, p50",
+            figure=ms(submitted),
         ),
         Row(
             budget="B13",

@@ -13,7 +13,7 @@ from console_automation.core.job import Reason, Status
 from console_automation.core.question import Question, question_to_bytes
 from console_automation.core.retry import RetryPolicy
 from console_automation.core.seal import Forged, seal
-from console_automation.errors import BadRequest, JobNotFound, LimitReached
+from console_automation.errors import BadRequest, JobNotFound, LimitReached, Unavailable
 from tests.unit.clustering import (
     KEY,
     LEASE,
@@ -114,6 +114,27 @@ async def test_a_worker_that_never_comes_back_leaves_an_interrupted_job(world: W
     assert (await gateway.get(job)).phase is ClusterPhase.CLAIMED, "a short silence is no loss"
     over = await gateway.over(job)
     assert (over.phase, over.reason, over.is_dead_letter) == ("interrupted", Reason.LOST, True)
+
+
+@story
+async def test_a_claim_that_is_not_answered_is_carried_out_and_no_other_record_is_read_for_that(
+    world: World,
+) -> None:
+    gateway, worker = await pair(world)
+    records = worker.bus.jobs
+    update = records.update
+
+    async def unanswered(key: str, value: bytes, **how: Any) -> int:
+        records.update = update
+        await update(key, value, **how)
+        raise Unavailable("No answer.")
+
+    records.update = unanswered
+    records.watch = None
+    job = await gateway.submit("exit 0")
+    over = await gateway.over(job)
+    assert (over.phase, over.epoch) == (ClusterPhase.COMPLETED, 1)
+    assert len(worker.runs.begun) == 1
 
 
 # -- a worker that stood still -----------------------------------------------------------------

@@ -87,18 +87,19 @@ class WorkerService:
         self._held: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._room = asyncio.Event()  #: set when it may be that another job can be taken
         self._look = asyncio.Event()  #: set when the records are to be looked at
-        self._is_sure = False  #: that it holds everything that the records say is its
+        self._has_looked = False  #: at every record, for what this worker had before it was started
+        self._unsure: set[str] = set()  #: jobs that it may have, and does not hold
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- life --------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Begin to take jobs, as soon as the cluster is there."""
-        self._cluster.connected = self._look_at_all
+        self._cluster.connected = self._look.set
         self._cluster.roster.changed = self._room.set
         self._engine.jobs.ledger.feed.listen(self._job_changed)
         for work in (
-            self._presence.forever(awake=self._look_at_all, enrolled=self._room.set),
+            self._presence.forever(awake=self._look.set, enrolled=self._room.set),
             self._answers.forever(),
             self._take_forever(ANY_QUEUE),
             self._take_forever(queue_of(self._me.host)),
@@ -119,11 +120,6 @@ class WorkerService:
     def _job_changed(self, change: Change) -> None:
         if not change.after.is_live:
             self._room.set()
-
-    def _look_at_all(self) -> None:
-        """Something may have been missed: look at every record."""
-        self._is_sure = False
-        self._look.set()
 
     # -- taking ------------------------------------------------------------------------------
 
@@ -166,12 +162,18 @@ class WorkerService:
                     self._hold(known.job.id, known.job.epoch, local, known)
         except ConsoleAutomationError as error:
             log.info("whether %s was taken is not known yet: %s", hint.job_id, error)
-            self._look_at_all()
+            self._doubt(hint.job_id)
         except Exception:
             log.exception("taking %s failed", hint.job_id)
+            self._doubt(hint.job_id)
         finally:
             self._claiming -= 1
             self._room.set()
+
+    def _doubt(self, job_id: str) -> None:
+        """Whether a job is this worker's is to be looked up."""
+        self._unsure.add(job_id)
+        self._look.set()
 
     async def _claimed(self, hint: Hint) -> Known | None:
         """Return the job, which is this worker's now; None when it is not to be had."""
@@ -210,13 +212,8 @@ class WorkerService:
         log.warning("%s is given back: %s", job.id, why)
         self._workload.refusals += 1
         limit = self._engine.settings.cluster_max_deliveries
-        refused = Refused(
-            at=self._engine.jobs.clock.now(),
-            epoch=job.epoch,
-            why=why,
-            limit=limit,
-        )
-        step = await self._insist(job.id, refused)
+        at = self._engine.jobs.clock.now()
+        step = await self._insist(job.id, Refused(at=at, epoch=job.epoch, why=why, limit=limit))
         if step is not None:
             await self._hint(step)
 
@@ -243,7 +240,7 @@ class WorkerService:
         self._workload.held -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the end of %s, epoch %d, could not be told", *held, exc_info=error)
-            self._is_sure = False
+            self._unsure.add(held[0])
 
     async def _see_through(self, held: tuple[str, int], local: Job, known: Known | None) -> None:
         """Wait for the end and bring it into the record, however long NATS is away."""
@@ -308,18 +305,18 @@ class WorkerService:
                 pass
             self._look.clear()
             try:
-                if not self._is_sure:
-                    self._is_sure = True
+                if not self._has_looked:
                     await self._take_up()
+                    self._has_looked = True
+                for job_id in list(self._unsure):
+                    await self._make_sure(job_id)
                 for job_id, epoch in list(self._held):
                     await self._look_at(job_id, epoch)
                 await self._forget_told()
             except ConsoleAutomationError as error:
                 log.info("the records cannot be looked at now: %s", error)
-                self._is_sure = False
             except Exception:
                 log.exception("looking at the records failed")
-                self._is_sure = False
 
     async def _forget_told(self) -> None:
         """Remove jobs past their time; the end of each is in its record, or it would be held."""
@@ -345,6 +342,20 @@ class WorkerService:
                 return
             if isinstance(job, ClusterJob) and self._has(job) and is_unfinished(job):
                 await self._take_up_one(job)
+
+    async def _make_sure(self, job_id: str) -> None:
+        """Hold a job if it is this worker's. While nobody has it, a claim that was not answered may still
+        come through."""
+        try:
+            job = await self._book.get(job_id)
+        except JobNotFound:
+            pass
+        else:
+            if self._has(job) and is_unfinished(job):
+                await self._take_up_one(job)
+            if job.phase is ClusterPhase.PENDING:
+                return
+        self._unsure.discard(job_id)
 
     def _has(self, job: ClusterJob) -> bool:
         """Whether the records say that it is this worker's, whatever its host name was."""
