@@ -12,11 +12,7 @@ from typing import Any
 
 from console_automation.core.cluster_codec import worker_from_bytes, worker_to_bytes
 from console_automation.core.seal import Forged, seal, unseal
-from console_automation.core.target import (
-    Member,
-    host_key,
-    host_of_key,
-)
+from console_automation.core.target import Member, Reach, Target, host_key, host_of_key, meant
 from console_automation.core.worker import Beat, Worker, WorkerStatus, beat_from_bytes
 from console_automation.engine.waiters import Waiters, end_all
 from console_automation.errors import BadRequest, Unavailable
