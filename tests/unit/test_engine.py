@@ -164,9 +164,9 @@ async def test_the_same_key_fifty_times_at_once_makes_one_job(build: Build) -> N
 
 async def test_a_key_used_for_another_request_is_a_conflict(build: Build) -> None:
     manager = await build()
-    await manager.submit(spec(idempotency_key="k", fingerprint="f"))
+    await manager.submit(spec(idempotency_key="k", fingerprint="f", project="/p"))
     with pytest.raises(Conflict, match="idempotencyKey 'k' was used for another request"):
-        await manager.submit(spec(idempotency_key="k", fingerprint="g"))
+        await manager.submit(spec(idempotency_key="k", fingerprint="g", project="/p"))
 
 
 async def test_too_many_waiting_jobs_are_refused(build: Build) -> None:
