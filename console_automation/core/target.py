@@ -99,12 +99,12 @@ def matches(target: Target, member: Member) -> bool:
 def meant(target: Target, members: Iterable[Member]) -> list[Member]:
     """Return the workers that a target means at this moment, by name.
 
-    Of a group those that are cordoned or not heard of are meant too: they do not respond, and that is
-    told. `_any` means those that can take a job.
+    Who is not heard of is meant too: a job waits for them, and a group tells who does not respond. `_any`
+    does not mean those that are cordoned.
     """
     found = [each for each in members if matches(target, each)]
     if target.reach is Reach.ANY:
-        found = [each for each in found if each.is_live and not each.is_cordoned]
+        found = [each for each in found if not each.is_cordoned]
     return sorted(found, key=lambda each: each.host)
 
 
@@ -116,7 +116,7 @@ def nobody(target: Target, members: Iterable[Member]) -> str:
         for each in sorted(members, key=lambda each: each.host)
     )
     if target.reach is Reach.ANY:
-        return f"target {target.text!r}: no worker can take a job. Known: {known or 'none'}."
+        return f"target {target.text!r}: no worker takes jobs. Known: {known or 'none'}."
     return f"target {target.text!r} matches no worker. Known: {known or 'none'}."
 
 

@@ -131,7 +131,7 @@ class Gateway:
         """Return the job with the queue or the children that its target means at this moment."""
         await _in_time(self.roster.listens, "nothing was submitted")
         if not self.roster.has_one_for(target):
-            members = await self.roster.members(target)
+            members = [each.member for each in self.roster.standings()]
             found = targets.meant(target, members)
             if not found:
                 raise BadRequest(targets.nobody(target, members), field="options.target")

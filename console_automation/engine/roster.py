@@ -12,14 +12,7 @@ from typing import Any
 
 from console_automation.core.cluster_codec import worker_from_bytes, worker_to_bytes
 from console_automation.core.seal import Forged, seal, unseal
-from console_automation.core.target import (
-    Member,
-    Reach,
-    Target,
-    host_key,
-    host_of_key,
-    meant,
-)
+from console_automation.core.target import Member, Reach, Target, host_key, host_of_key, meant
 from console_automation.core.worker import Beat, Worker, WorkerStatus, beat_from_bytes
 from console_automation.engine.waiters import Waiters, end_all
 from console_automation.errors import BadRequest, Unavailable
@@ -28,8 +21,6 @@ from console_automation.ports.cluster import ClusterBus, Gone, Stale, Stored
 log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 0.5
-_DUE_SECONDS = 5.0  #: in which whoever is alive gives a sign of life, after NATS was away
-_PAUSE = 0.05
 _PREFIX = "worker/"  #: before the host name, in the place that a seal is for
 
 
@@ -105,18 +96,6 @@ class Roster:
         return target.reach is Reach.ANY and any(
             meant(target, [self._standing(each).member]) for each in self._workers.values()
         )
-
-    async def members(self, target: Target) -> list[Member]:
-        """Return the workers as targets look at them. Where it may be that one is only not heard of yet,
-        its sign of life, which is due, is waited for."""
-        while True:
-            members = [each.member for each in self.standings()]
-            if target.reach is not Reach.ANY or not members or meant(target, members):
-                return members
-            listened = asyncio.get_running_loop().time() - self._since
-            if listened > min(self._lease / 2, _DUE_SECONDS):
-                return members
-            await asyncio.sleep(_PAUSE)
 
     def silence(self, host: str, instance: str) -> float:
         """Return the seconds since that instance was heard of, or since this process listens."""

@@ -25,6 +25,7 @@ from console_automation import __version__, config
 from console_automation.adapters.prometheus import Metrics
 from console_automation.adapters.sqlite.store import SqliteStore
 from console_automation.adapters.state_directory import StateDirectory
+from console_automation.adapters.threads import in_thread
 from console_automation.app import build_engine
 from console_automation.config import Settings
 from console_automation.engine.commands import inherited
@@ -106,10 +107,9 @@ class Daemon:
         )
 
     async def _load_mcp(self) -> Any:
-        """Import the SDK, which takes most of a second, while clients can dial already."""
-        from console_automation.frontends.mcp.server import McpServer
-
-        return McpServer(self._engine)
+        """Import the SDK, which takes most of a second, while clients are served already."""
+        serving = await in_thread(_import_mcp)
+        return serving(self._engine)
 
     def _mcp_loaded(self, loading: "asyncio.Future[Any]") -> None:
         if not loading.cancelled() and loading.exception() is not None:
@@ -269,6 +269,12 @@ class Daemon:
         name, arguments = str(request.get("operation")), request.get("arguments")
         answer = await invoke(self._engine, name, arguments, call, offered=_OFFERED)
         return {"view": answer.view, "text": answer.text, "isError": answer.is_error}
+
+
+def _import_mcp() -> Any:
+    from console_automation.frontends.mcp.server import McpServer
+
+    return McpServer
 
 
 async def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:

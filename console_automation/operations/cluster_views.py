@@ -177,7 +177,8 @@ def _waits_for(engine: Engine, job: ClusterJob, seen: dict[str, Any]) -> str | N
         last = job.refusals[-1]
         return f"given back by {last.host}: {last.why}"
     if job.queue == "any":
-        return "a worker that has room"
+        some = any(each.is_live for each in roster.standings())
+        return "a worker that has room" if some else "a worker: none is reachable"
     found = roster.get(job.target)
     if found is None or not found.is_live:
         return f"worker {job.target}, which is unreachable"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from console_automation.frontends.client import Client
 from tests.integration.command_line import JOB
 from tests.integration.live_shell import hear_signals
 from tests.integration.servers import PROGRAM
@@ -88,25 +89,40 @@ class Shell:
         return view
 
     def status(self, reference: str) -> dict[str, Any]:
-        """Return a job as it stands."""
-        job: dict[str, Any] = self.json("status", reference)["job"]
-        return job
+        """Return a job as it stands: asked of the daemon, without the time that a process takes."""
+        with Client(str(self.home)) as client:
+            return self._asked(client, reference)
 
     def over(self, reference: str) -> dict[str, Any]:
         """Return a job once it is over."""
-        self.job("wait", reference)
-        return self.status(reference)
+
+        def ended() -> dict[str, Any] | None:
+            job = self._asked(client, reference, waitMs=1000)
+            return job if job["status"] not in ("pending", "running") else None
+
+        with Client(str(self.home)) as client:
+            found = until_now(ended, f"the end of {reference}")
+        assert found is not None
+        return found
 
     def running(self, reference: str) -> dict[str, Any]:
         """Return a job once its command has been spawned."""
 
         def spawned() -> dict[str, Any] | None:
-            job = self.status(reference)
+            job = self._asked(client, reference)
             return job if "pid" in job else None
 
-        found = until_now(spawned, f"the start of {reference}")
+        with Client(str(self.home)) as client:
+            found = until_now(spawned, f"the start of {reference}")
         assert found is not None
         return found
+
+    def _asked(self, client: Client, reference: str, **arguments: Any) -> dict[str, Any]:
+        options = {"ref": reference, "project": str(self.directory), "limit": 1}
+        [meant] = client.call("console_list_jobs", {"options": options})["jobs"]
+        asked = {"jobId": meant["id"], **arguments}
+        job: dict[str, Any] = client.call("console_get_job_status", asked)["job"]
+        return job
 
     def logs(self, reference: str, *options: str) -> str:
         """Return what a job has printed."""

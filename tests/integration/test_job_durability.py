@@ -167,7 +167,7 @@ def test_a_daemon_of_before_there_was_a_command_line_makes_room(
         daemon.running(job_id)
         daemon.hang_up()
         shell = Shell(home, tmp_path)
-        assert shell.running(job_id)["id"] == job_id
+        assert shell.json("status", job_id)["job"]["id"] == job_id
         assert daemon.join() == 0
         daemon.gate.open()
         assert shell.job("wait", job_id).returncode == 3

@@ -83,7 +83,7 @@ def test_it_works_in_the_c_locale(own: Path, tmp_path: Path, variable: str) -> N
     works(shell)
     assert shell.job("run", "-f", "echo grüße").stdout == "grüße\n"
     assert shell.job("run", "-n", "größe", "true").returncode == 0
-    assert shell.status("größe")["name"] == "größe"
+    assert shell.json("status", "größe")["job"]["name"] == "größe"
 
 
 def test_output_that_the_locale_cannot_say_is_shown_all_the_same(own: Path, tmp_path: Path) -> None:

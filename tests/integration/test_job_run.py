@@ -200,13 +200,13 @@ def test_a_shell_that_waits_leaves_its_own_stdin_alone(shell: Shell) -> None:
     ],
 )
 def test_what_cannot_be_run_is_refused_and_starts_nothing(
-    shell: Shell, words: list[str], code: int, said: str
+    shell: Shell, server: Server, words: list[str], code: int, said: str
 ) -> None:
-    before = shell.json("list", "--all")["total"]
+    before = server.totals()
     done = shell.job("run", *words)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr and done.stderr.startswith("job: ")
-    assert shell.json("list", "--all")["total"] == before
+    assert server.totals() == before
 
 
 def test_a_name_is_free_again_when_its_job_is_over(shell: Shell, gate: Gate) -> None:

@@ -18,6 +18,7 @@ JOBS = {each.name for each in OPERATIONS.values() if each.toolset == "jobs"}
 WORKFLOWS = {each.name for each in OPERATIONS.values() if each.toolset == "workflows"}
 SCHEDULES = {each.name for each in OPERATIONS.values() if each.toolset == "schedules"}
 SESSIONS = {each.name for each in OPERATIONS.values() if each.toolset == "sessions"}
+CLUSTER = {each.name for each in OPERATIONS.values() if each.toolset == "cluster"}
 DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "definitions"}
 
 
@@ -28,6 +29,7 @@ DEFINITIONS = {each.name for each in OPERATIONS.values() if each.toolset == "def
         ("workflows", WORKFLOWS, {"workflow"}),
         (" sessions  jobs", JOBS | SESSIONS, {"job", "session"}),
         ("schedules", SCHEDULES, {"schedule"}),
+        ("cluster", CLUSTER, set()),
         ("definitions", DEFINITIONS | {"console_get_job_status"}, set()),
     ],
     ids=lambda param: param[0].strip(),

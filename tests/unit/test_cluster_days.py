@@ -151,7 +151,7 @@ def _epoch_of(key: str) -> tuple[str, int]:
     return job_id, int(epoch)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 @story
 async def test_a_day_of_a_cluster_loses_nothing_and_runs_no_epoch_twice(
     world: World, seed: int

@@ -195,16 +195,24 @@ async def test_a_worker_that_is_away_is_named_among_all_and_the_others_are_done(
 async def test_a_target_that_means_nobody_is_an_error_at_once_and_leaves_nothing(
     world: World,
 ) -> None:
-    gateway, [worker] = await fleet(world, "a")
+    gateway, _ = await fleet(world, "a")
     before = world.nats.jobs.revision
     for target in ("b", "group:web.b", "group:eb", "zone:a"):
         with pytest.raises(BadRequest, match=r"matches no worker. Known: a\."):
             await gateway.submit("exit 0", target)
+    assert world.nats.jobs.revision == before
+
+
+@story
+async def test_a_job_for_any_worker_waits_while_all_are_away(world: World) -> None:
+    gateway, [worker] = await fleet(world, "a")
     await worker.close()
     await pass_by(LEASE + 1)
-    with pytest.raises(BadRequest, match="no worker can take a job"):
-        await gateway.submit("exit 0")
-    assert world.nats.jobs.revision == before
+    job = await gateway.submit("exit 0")
+    await pass_by(LOST)
+    assert (await gateway.get(job)).phase is ClusterPhase.PENDING
+    await worker.restart()
+    assert (await gateway.over(job)).phase is ClusterPhase.COMPLETED
 
 
 @story

@@ -207,4 +207,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife: Any = Life.TestCase
-TestLife.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestLife.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

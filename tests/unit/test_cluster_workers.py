@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from console_automation.adapters.memory_bus import Waiting
 from console_automation.core.cluster_codec import job_to_bytes
 from console_automation.core.cluster_job import ClusterJob, ClusterPhase, Late, queue_of
 from console_automation.core.job import Reason, Status
@@ -217,6 +218,24 @@ async def test_hints_that_come_twice_and_in_several_queues_run_a_job_once(world:
     assert len(begun) == 1
     (worker if worker.runs.begun else other).finish()
     assert (await gateway.over(job)).epoch == 1
+
+
+@story
+async def test_workers_that_reach_for_a_job_at_once_have_it_run_by_one(world: World) -> None:
+    gateway, worker = await pair(world)
+    hosts = ("b", "c", "d")
+    workers = [worker, *[await world.worker(host) for host in hosts]]
+    await world.known(gateway, *hosts)
+    gateway.bus.is_deaf = True
+    jobs = [await gateway.submit("sleep") for _ in range(3)]
+    gateway.bus.is_deaf = False
+    for job in jobs:
+        for queue in ("any", *(queue_of(each) for each in ("web", *hosts))):
+            world.nats.hints[queue, job.id] = Waiting(job.id)
+    world.nats.notify()
+    await pass_by(LEASE)
+    assert sum(len(each.runs.begun) for each in workers) == len(jobs)
+    assert {(await gateway.get(job)).epoch for job in jobs} == {1}
 
 
 @story

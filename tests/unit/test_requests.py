@@ -32,7 +32,7 @@ from tests.waiting import until
 
 CALL = Call(client="test", environment={"PATH": "/usr/bin:/bin"}, cwd="/")
 ATTACK = hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 MODELS = [
     each

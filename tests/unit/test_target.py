@@ -83,8 +83,8 @@ def test_what_is_no_target_is_refused_with_what_would_be_right(text: str) -> Non
         parse_target(text)
 
 
-def test_any_means_those_that_can_take_a_job() -> None:
-    assert hosts_meant("_any") == ["web-1", "web-2"]
+def test_any_means_whoever_is_not_cordoned_be_it_away_for_a_while() -> None:
+    assert hosts_meant("_any") == ["gone", "web-1", "web-2"]
 
 
 def test_all_means_each_that_is_known_whether_it_responds_or_not() -> None:
@@ -118,7 +118,7 @@ def test_who_is_there_is_told_to_whoever_asked_for_nobody() -> None:
     known = "db (cordoned), gone (unreachable), web-1, web-2"
     told = nobody(parse_target("group:nope"), FLEET)
     assert told == f"target 'group:nope' matches no worker. Known: {known}."
-    assert nobody(parse_target("_any"), FLEET[2:]).startswith("target '_any': no worker can take")
+    assert nobody(parse_target("_any"), FLEET[2:]).startswith("target '_any': no worker takes jobs")
     assert nobody(parse_target("_any"), ()).endswith("Known: none.")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -111,11 +112,14 @@ class Live:
             raise Unavailable(f"The cluster cannot be reached: {error}.") from error
 
     async def listen(self, subject: str, heard: Callable[[Msg], Awaitable[None]]) -> Subscription:
-        """Have what comes for a subject handed on, one at a time and none dropped."""
+        """Have what comes for a subject handed on, one at a time and none dropped. When this returns the
+        server knows it."""
         try:
-            return await self._client.subscribe(
+            subscription = await self._client.subscribe(
                 subject, cb=heard, pending_msgs_limit=0, pending_bytes_limit=0
             )
+            await self._client.flush(math.ceil(PATIENCE))
+            return subscription
         except (nats.errors.Error, OSError) as error:
             raise Unavailable(f"The cluster cannot be reached: {error}.") from error
 

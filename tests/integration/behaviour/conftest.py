@@ -1,5 +1,6 @@
 """The behaviour suite: every test body runs over four front ends: the library, stdio, HTTP and the
-command line.
+command line. What shells and programs do, which is the same whoever asks, runs over two of them: in this
+process and over a wire.
 
 The tests of a module share a connection, and the daemon is everybody's: none relies on being alone.
 """
@@ -49,6 +50,9 @@ _ERROR = Draft202012Validator(
         },
     }
 )
+
+#: for modules about what shells and programs do
+OVER_TWO = pytest.mark.parametrize("client", ["library", "stdio"], indirect=True, scope="module")
 
 
 class Checked:

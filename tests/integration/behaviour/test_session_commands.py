@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.behaviour.conftest import Open
+from tests.integration.behaviour.conftest import OVER_TWO, Open
 from tests.integration.clients import Client
 from tests.integration.steps import refused
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), OVER_TWO]
 
 SHELLS = ["bash", "sh"]
 #: What commands do, and the exit code that they must be reported with.

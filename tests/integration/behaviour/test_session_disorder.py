@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.integration.behaviour.conftest import Open
+from tests.integration.behaviour.conftest import OVER_TWO, Open
 from tests.integration.clients import Client
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), OVER_TWO]
 
 FORGED = r"\033]133;A;fish\007"
 

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from tests.integration.behaviour.conftest import Open
+from tests.integration.behaviour.conftest import OVER_TWO, Open
 from tests.integration.steps import refused
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), OVER_TWO]
 
 #: A database's shell as they all are: a prompt with a mark for an unfinished statement, a table, errors.
 DATABASE = """

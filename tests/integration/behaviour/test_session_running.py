@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.behaviour.conftest import Open
+from tests.integration.behaviour.conftest import OVER_TWO, Open
 from tests.integration.conftest import Gate
 from tests.integration.steps import refused
 from tests.waiting import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), OVER_TWO]
 
 EXECUTE = "console_execute_command"
 SHELLS = ["bash", "sh"]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.integration.behaviour.conftest import Open
+from tests.integration.behaviour.conftest import OVER_TWO, Open
 from tests.integration.steps import refused
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), OVER_TWO]
 
 EXECUTE = "console_execute_command"
 

@@ -188,7 +188,7 @@ def stories(draw: st.DrawFn) -> tuple[list[Job], list[Question]]:
     return jobs, draw(st.lists(asked, min_size=4, max_size=12))
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=30, deadline=None)
 @given(stories())
 def test_a_reference_means_what_one_who_looks_would_point_at(
     story: tuple[list[Job], list[Question]],
