@@ -61,7 +61,7 @@ def _is_listed(job: ClusterJob, options: ask.ListOptions, jobs: Jobs) -> bool:
         return False
     if options.status == "active":
         return not job.is_over
-    return options.status in (None, status_among(job, jobs))
+    return options.status is None or options.status == status_among(job, jobs)
 
 
 def _name_of(job: ClusterJob) -> str | None:

@@ -10,6 +10,7 @@ from console_automation.adapters.nats.bus import NatsBus
 from console_automation.core.target import host_key
 from console_automation.core.worker import Beat, Worker, beat_to_bytes
 from console_automation.engine.roster import Roster, sealed_beat
+from console_automation.engine.waiters import end_all
 from console_automation.frontends.worker.presence import BEATS_PER_LEASE
 from tests.integration.nats_server import NatsServer
 from tests.performance.cluster_parts import KEY
@@ -76,7 +77,5 @@ class Crowd:
             pass
 
     async def _leave(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
         await self._bus.close()
