@@ -147,8 +147,10 @@ async def get_job_output(
         if job.outcome is None:
             raise
         return _page(job, _kept(job, options), options.since)
-    # Its worker tells the end of the run before it is in the record; a client shall not see it twice.
-    now = job if job.is_over else await gateway.get(job.id)
+    # Over is only what the record says is over; and only if its worker has said so of this page, for
+    # else there may be more output than the page has.
+    is_complete = page["status"] in _OVER
+    now = await gateway.get(job.id) if is_complete and not job.is_over else job
     page |= {"jobId": job.id, "status": now.status}
     return page  # type: ignore[no-any-return]
 

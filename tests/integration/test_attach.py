@@ -210,7 +210,7 @@ def test_what_was_asked_or_rung_long_ago_is_not_repeated(person: Person, session
     person.until("gone by")
     for each in (b"\x1b[6n", b"\x1b[>c", b"\x1b]52;c", b"\x1b]11;", b"\x07"):
         assert each not in person.printed
-    session.type("printf '\\033[c\\033[6n'; echo now", enter=True)
+    session.type("printf '\\033[c\\033[6n'; echo n''ow", enter=True)
     person.until("now\n")
     assert b"\x1b[6n" in person.printed  # this one the terminal is to answer
     assert b"\x1b[c" not in person.printed  # the other one is answered already

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "programs.sh"
-NEEDED = ("zsh", "fish", "vim", "less", "top", "ssh", "ssh-keygen", "sshd")
+NEEDED = ("zsh", "fish", "vim", "less", "top", "ssh", "ssh-keygen", "sshd", "curl", "jq")
 TRUE = "exit 0"
 
 #: Root by proxy: notes what it is to do, does nothing of it, and fails at the first installation.
