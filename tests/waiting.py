@@ -21,9 +21,9 @@ async def until(condition: Callable[[], T | Awaitable[T]], what: str = "") -> T:
         await asyncio.sleep(0.005)
 
 
-def until_now(condition: Callable[[], T], what: str = "") -> T:
+def until_now(condition: Callable[[], T], what: str = "", *, patience: float = PATIENCE) -> T:
     """The same outside of an event loop."""
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + patience
     while not (value := condition()):
         assert time.monotonic() < limit, f"waited in vain for {what or condition}"
         time.sleep(0.005)

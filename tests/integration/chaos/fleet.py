@@ -19,7 +19,7 @@ from console_automation.errors import Unavailable
 from console_automation.frontends.launch import DaemonUnavailable
 from tests.integration.daemons import Daemon, Serve, killable
 from tests.integration.nats_server import NatsServer, running_nats_server
-from tests.waiting import until_now
+from tests.waiting import PATIENCE, until_now
 
 KEY = "a key that only tests have"
 GATEWAY = "gateway"
@@ -117,7 +117,8 @@ class Fleet:
             job = self.insist(self.gateway.call, "console_get_job_status", **asked)["job"]
             return job if job["status"] in statuses else None
 
-        found = until_now(there, f"{job_id} to be {statuses}")
+        # Every kill costs seconds until all parts have found each other again, and a story has many.
+        found = until_now(there, f"{job_id} to be {statuses}", patience=4 * PATIENCE)
         assert found
         return found
 
