@@ -15,6 +15,7 @@ from console_automation.errors import LimitReached, Unavailable
 TROUBLE = (nats.errors.Error, OSError, ValueError, Refused, Unavailable, LimitReached)
 SHORTEST, LONGEST = 0.25, 2.0  # seconds between two attempts
 LETTING_GO = 1.0  # seconds until it is told again to end
+LOOK = 0.5  # seconds until it is looked whether the connection still stands
 PING = 10  # seconds; a server that is silent for three of them is gone
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Connection:
             await self._become(live)
             log.info("connected to the cluster")
             connected()
-            await live.closed.wait()
+            await _until_ended(client, live)
             log.warning("the connection to the cluster is lost")
         finally:
             self._live = None
@@ -111,6 +112,18 @@ class Connection:
         async with self._changed:
             self._live = live
             self._changed.notify_all()
+
+
+async def _until_ended(client: OnlyClient, live: Live) -> None:
+    """Return when the connection has ended, also where the library has not called back: it does not when
+    its closing is cancelled on the way."""
+    while not (live.closed.is_set() or client.is_closed):
+        try:
+            async with asyncio.timeout(LOOK):
+                await live.closed.wait()
+        except TimeoutError:
+            pass
+    live.end()
 
 
 async def report(error: Exception) -> None:
