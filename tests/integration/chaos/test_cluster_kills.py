@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.chaos.crashing import serve_and_die, serve_and_kill
 from tests.integration.chaos.fleet import GATEWAY, Fleet, running_fleet
-from tests.waiting import until_now
+from tests.waiting import PATIENCE, until_now
 
 HOSTS = ("a", "b")
 #: What a gateway does for the jobs of the story, and what a worker does; each can be died around.
@@ -106,4 +106,5 @@ def test_a_nats_server_that_is_killed_at_each_step_loses_repeats_and_forgets_not
         until_now(
             lambda: fleet.tend() or set(points) <= set(passed.read_text().splitlines()),
             "the server to be killed at every point",
+            patience=4 * PATIENCE,
         )
