@@ -118,7 +118,9 @@ class Live:
             subscription = await self._client.subscribe(
                 subject, cb=heard, pending_msgs_limit=0, pending_bytes_limit=0
             )
-            await self._client.flush(math.ceil(PATIENCE))
+            # Twice: the library writes the first ping at once, before what it has still to send.
+            for _ in range(2):
+                await self._client.flush(math.ceil(PATIENCE))
             return subscription
         except (nats.errors.Error, OSError) as error:
             raise Unavailable(f"The cluster cannot be reached: {error}.") from error
