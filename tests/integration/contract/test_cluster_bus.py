@@ -407,7 +407,7 @@ async def test_a_host_whose_bus_is_closed_answers_no_more(stage: Stage) -> None:
     await there.answer("h", reply)
     await there.close()
     await there.close()
-    assert await outcome(here.ask("h", b"", timeout=PATIENCE)) is Unavailable
+    assert await outcome(here.ask("h", b"", timeout=1)) is Unavailable
     assert await outcome(there.jobs.get("a")) is Unavailable
 
 
