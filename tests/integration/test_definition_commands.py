@@ -188,7 +188,7 @@ def telling(shell: Shell, gate: Gate) -> Iterator[Gate]:
     definition = {
         "name": "tells",
         "command": f"""
-            tell() {{ echo "$1" >> $CONSOLE_AUTOMATION_PROGRESS; echo noise; }}
+            tell() {{ printf '%s\\n' "$1" >> $CONSOLE_AUTOMATION_PROGRESS; echo noise; }}
             tell '{{"progress": 1, "total": 3, "message": "\\u001b[2Jweighing\\n{"界" * 60}"}}'
             {gate.wait}
             tell '{{"progress": 2, "total": 3}}'
