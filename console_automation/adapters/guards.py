@@ -36,7 +36,8 @@ class ProcessGuards:
         )
         try:
             data = json.dumps(dict(question)).encode()
-            out, err = await asyncio.wait_for(process.communicate(data), _SECONDS)
+            async with asyncio.timeout(_SECONDS):
+                out, err = await process.communicate(data)
         except TimeoutError:
             log.warning("the guard %s did not answer", guard)
             return False

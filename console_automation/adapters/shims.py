@@ -210,7 +210,8 @@ class ShimHost:
         self._tickets[ticket] = answer
         line.send({**message, "ticket": ticket})
         try:
-            return await asyncio.wait_for(answer, _ANSWER_SECONDS)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await answer
         except TimeoutError:
             raise Unavailable("Its supervisor does not answer; try again.") from None
         finally:

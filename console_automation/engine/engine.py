@@ -10,7 +10,7 @@ from console_automation.engine.carrying import Carrying
 from console_automation.engine.cluster import Cluster
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
-from console_automation.engine.jobs import JobManager
+from console_automation.engine.jobs import STOPPING_SECONDS, JobManager
 from console_automation.engine.notifications import Notifications
 from console_automation.engine.output import OutputReader
 from console_automation.engine.retention import Retention
@@ -59,6 +59,17 @@ class Engine:
         self.notifications.open()
         if self.cluster:
             self.cluster.open()
+
+    @property
+    def longest_end(self) -> float:
+        """Seconds that running jobs and sessions may take when this closes, as the settings say."""
+        match self.settings.on_shutdown:
+            case OnShutdown.DRAIN:
+                return self.settings.drain_timeout_ms / 1000
+            case OnShutdown.STOP:
+                return self.settings.kill_grace_ms / 1000 + STOPPING_SECONDS
+            case OnShutdown.LEAVE:
+                return 0.0
 
     async def close(self) -> None:
         """Do with live runs what the settings say, then let go of everything."""

@@ -368,6 +368,7 @@ class Gateway:
 async def _in_time(known: asyncio.Event, otherwise: str) -> None:
     """Return when something is known. Raises Unavailable when the cluster is away."""
     try:
-        await asyncio.wait_for(known.wait(), _ANSWER_SECONDS)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await known.wait()
     except TimeoutError:
         raise Unavailable(f"The cluster (nats_url) cannot be reached: {otherwise}.") from None

@@ -48,6 +48,8 @@ from console_automation.ports.stores import Store
 
 log = logging.getLogger(__name__)
 
+STOPPING_SECONDS = 10.0  #: for jobs that are killed to be gone
+
 
 class JobManager:
     """The engine's public face for jobs."""
@@ -143,7 +145,7 @@ class JobManager:
         self.dispatcher.close()
         for job_id in list(self.dispatcher.queue.holders):
             await self.cancel(job_id, signal=15, grace=grace, by="shutdown")
-        await self.drain(timeout=grace + 10.0)
+        await self.drain(timeout=grace + STOPPING_SECONDS)
 
     async def close(self) -> None:
         """Let go: pending jobs stay pending, live runs go on under their shims."""

@@ -5,6 +5,7 @@ up where it stopped. SIGTERM lets go of running jobs, which go on, unless a sett
 """
 
 import asyncio
+import faulthandler
 import gc
 import json
 import logging
@@ -44,6 +45,7 @@ from console_automation.operations.webhooks import receive
 log = logging.getLogger(__name__)
 
 _HELLO_SECONDS = 10.0
+_ENDING_SECONDS = 10.0  #: beside what the settings give running jobs
 _LOCK_SECONDS = 20.0
 _LOG_BYTES = 4 << 20
 _OFFERED = {**OPERATIONS, **ATTACHING}  #: to the command line
@@ -84,6 +86,7 @@ class Daemon:
             self._mcp.add_done_callback(self._mcp_loaded)
             await self._stop.wait()
             log.info("daemon is ending", extra={"action": "ending"})
+            self._end_in_time()
             server.close()
             self._socket_path().unlink(missing_ok=True)
             if worker:
@@ -95,6 +98,16 @@ class Daemon:
             for task in self._connections:
                 task.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _end_in_time(self) -> None:
+        """See to it that this process ends whatever hangs: it would hold the lock, and serve nobody.
+
+        The next daemon finds all as after a crash, and the log has what was in the way.
+        """
+        limit = self._engine.longest_end + _ENDING_SECONDS
+        asyncio.get_running_loop().call_later(0.9 * limit, _tell_what_is_left)
+        stacks = self._directory.log_file.open("ab")  # left open: the end of the process closes it
+        faulthandler.dump_traceback_later(limit, exit=True, file=stacks)
 
     def _socket_path(self) -> Path:
         return self._directory.runtime / "daemon.sock"
@@ -173,7 +186,8 @@ class Daemon:
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            hello = _introduced(await asyncio.wait_for(read_line(reader), _HELLO_SECONDS))
+            async with asyncio.timeout(_HELLO_SECONDS):
+                hello = _introduced(await read_line(reader))
         except (LineTooLong, TimeoutError):
             return
         if hello is None:
@@ -269,6 +283,16 @@ class Daemon:
         name, arguments = str(request.get("operation")), request.get("arguments")
         answer = await invoke(self._engine, name, arguments, call, offered=_OFFERED)
         return {"view": answer.view, "text": answer.text, "isError": answer.is_error}
+
+
+def _tell_what_is_left() -> None:
+    for task in asyncio.all_tasks():
+        inner: Any = task.get_coro()
+        where = []
+        while frame := getattr(inner, "cr_frame", None):
+            where.append(f"{inner.cr_code.co_qualname}, line {frame.f_lineno}")
+            inner = inner.cr_await
+        log.warning("the daemon should have ended by now, but for %s", " > ".join(where))
 
 
 def _import_mcp() -> Any:

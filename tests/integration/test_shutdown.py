@@ -1,5 +1,6 @@
 """A daemon that is told to end: what becomes of its jobs, and how it makes room for a newer one."""
 
+import asyncio
 import json
 import os
 import signal
@@ -15,11 +16,13 @@ from typing import Any
 import pytest
 
 from console_automation import __version__
+from console_automation.engine.engine import Engine
 from console_automation.errors import Unavailable
+from console_automation.frontends import daemon as runner
 from console_automation.frontends import launch
 from console_automation.frontends.handshake import PROTOCOL
 from console_automation.frontends.launch import DaemonUnavailable
-from tests.integration.daemons import Daemon, killable, serve_as_version
+from tests.integration.daemons import Daemon, killable, serve_as_installed, serve_as_version
 from tests.processes import bearing, is_alive, new_mark
 from tests.waiting import until_now
 
@@ -73,6 +76,33 @@ def test_a_call_that_waits_does_not_keep_the_daemon_from_ending(home: Path) -> N
         with pytest.raises(DaemonUnavailable):
             waiting.result()
         assert daemon.join() == 0
+
+
+def serve_and_never_end(home: Path) -> int:
+    """Run a daemon with a second to end, in which something hangs."""
+
+    async def hangs(engine: Engine) -> None:
+        await asyncio.Event().wait()
+
+    runner._ENDING_SECONDS = 1.0
+    Engine.close = hangs  # type: ignore[method-assign]
+    return serve_as_installed(home)
+
+
+def test_a_daemon_that_cannot_end_is_ended_and_says_what_was_in_the_way(home: Path) -> None:
+    with killable(home, serve_and_never_end) as daemon:
+        running = daemon.submit(f"{daemon.gate.wait}; exit 42")
+        pid = daemon.running(running)["pid"]
+        daemon.terminate()
+        assert daemon.join() == 1
+        said = (home / "daemon.log").read_text()
+        assert "should have ended by now, but for Daemon.run, line " in said
+        assert "hangs, line " in said
+        assert "Timeout (0:00:01)!" in said and "in select\n" in said  # where the threads stood
+        daemon.start()
+        assert daemon.running(running)["pid"] == pid
+        daemon.gate.open()
+        assert daemon.over(running)["exitCode"] == 42
 
 
 def test_draining_waits_for_running_jobs_and_begins_no_other(home: Path) -> None:
