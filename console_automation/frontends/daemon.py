@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from console_automation import __version__, config
 from console_automation.adapters.prometheus import Metrics
@@ -389,6 +389,18 @@ def run(home: Path, overrides: Mapping[str, Any], *, ready: int | None) -> int:
     finally:
         directory.release()
     return 0
+
+
+def main(home: Path, overrides: Mapping[str, Any], *, ready: int | None) -> NoReturn:
+    """Run a daemon on a state directory and end this process with its exit code.
+
+    A thread that nobody waits for may stand in the middle of anything, an import or a name server's
+    answer: the interpreter is not taken down around it.
+    """
+    code = run(home, overrides, ready=ready)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _take(directory: StateDirectory, ready: int | None) -> bool:

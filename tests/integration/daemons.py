@@ -219,7 +219,7 @@ def _words(process: psutil.Process) -> list[str]:
 
 def serve_as_installed(home: Path) -> int:
     """Run a daemon in this process, as the command line does for one that nobody watches."""
-    return runner.run(home, {}, ready=os.open(os.devnull, os.O_WRONLY))
+    runner.main(home, {}, ready=os.open(os.devnull, os.O_WRONLY))
 
 
 def serve_as_version(version: str, home: Path) -> int:

@@ -82,7 +82,8 @@ def serving(home: Path, *, http: bool = False, **settings: Any) -> Iterator[Serv
     finally:
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            # 1 is the code of a daemon that could not end, and had to be ended.
+            assert process.wait(PATIENCE) != 1, (home / "daemon.log").read_text()
         finally:
             process.kill()
             process.wait()

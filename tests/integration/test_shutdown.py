@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -17,12 +18,14 @@ import pytest
 
 from console_automation import __version__
 from console_automation.engine.engine import Engine
+from console_automation.engine.screens import Screens
 from console_automation.errors import Unavailable
 from console_automation.frontends import daemon as runner
 from console_automation.frontends import launch
 from console_automation.frontends.handshake import PROTOCOL
 from console_automation.frontends.launch import DaemonUnavailable
 from tests.integration.daemons import Daemon, killable, serve_as_installed, serve_as_version
+from tests.integration.driven import open_session
 from tests.processes import bearing, is_alive, new_mark
 from tests.waiting import until_now
 
@@ -103,6 +106,30 @@ def test_a_daemon_that_cannot_end_is_ended_and_says_what_was_in_the_way(home: Pa
         assert daemon.running(running)["pid"] == pid
         daemon.gate.open()
         assert daemon.over(running)["exitCode"] == 42
+
+
+def serve_and_draw_forever(home: Path) -> int:
+    """Run a daemon in which no drawing of a screen comes to an end."""
+
+    def draw(screens: Screens, *_: object) -> None:
+        (home / "drawing").touch()
+        threading.Event().wait()
+
+    Screens._draw = draw  # type: ignore[method-assign,assignment]
+    return serve_as_installed(home)
+
+
+def test_a_screen_that_takes_forever_to_draw_does_not_keep_the_daemon_from_ending(
+    home: Path,
+) -> None:
+    with killable(home, serve_and_draw_forever) as daemon, ThreadPoolExecutor(1) as pool:
+        session = open_session(daemon, home)
+        looking = pool.submit(daemon.call, "console_get_screen", sessionId=session.id)
+        until_now((home / "drawing").exists, "a drawing")
+        daemon.terminate()
+        with pytest.raises(DaemonUnavailable):
+            looking.result()
+        assert daemon.join() == 0
 
 
 def test_draining_waits_for_running_jobs_and_begins_no_other(home: Path) -> None:

@@ -56,7 +56,7 @@ def configure(parser: "ArgumentParser") -> None:
 def _run_here(given: "Namespace", client: "Client", streams: "Streams") -> int:
     from console_automation.frontends import daemon
 
-    return daemon.run(Path(paths.home()), {}, ready=given.ready_fd)
+    daemon.main(Path(paths.home()), {}, ready=given.ready_fd)
 
 
 def _start(given: "Namespace", client: "Client", streams: "Streams") -> int:

@@ -42,4 +42,4 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
     if given.port is not None:
         overrides["http_port"] = given.port
     streams.remark(f"token: {paths.home()}/http-token")
-    return daemon.run(Path(paths.home()), overrides, ready=None)
+    daemon.main(Path(paths.home()), overrides, ready=None)

@@ -51,4 +51,4 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
         wanted["worker_labels"] = " ".join(f"{name}={value}" for name, value in given.label)
     if given.slots is not None:
         wanted["max_concurrent_jobs"] = given.slots
-    return daemon.run(Path(paths.home()), wanted, ready=None)
+    daemon.main(Path(paths.home()), wanted, ready=None)
