@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from console_automation.adapters.nats.access import Access
 from console_automation.config import Settings
+from console_automation.core.cluster_names import JOB_IDS
 from console_automation.core.seal import SHORTEST_KEY
 from console_automation.core.target import checked_host, parse_labels
 from console_automation.engine.cluster import Cluster
@@ -12,7 +13,6 @@ from console_automation.engine.cluster_book import ClusterBook
 from console_automation.engine.gateway import Gateway
 from console_automation.engine.roster import Roster
 from console_automation.errors import BadRequest
-from console_automation.operations.cluster_views import PREFIX
 from console_automation.ports.cluster import ClusterBus
 from console_automation.ports.machine import Clock
 
@@ -39,7 +39,7 @@ def cluster_of(
             clock=clock,
             key=key,
             lost_after=max(lease, settings.cluster_lost_ms / 1000),
-            new_id=lambda: PREFIX + new_ulid(),
+            new_id=lambda: JOB_IDS + new_ulid(),
         )
     return Cluster(bus=bus, book=book, roster=roster, gateway=gateway, key=key)
 

@@ -13,17 +13,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from console_automation.core.cluster_names import queue_of
 from console_automation.core.job import Reason, Status
 from console_automation.core.retry import RetryPolicy
-from console_automation.core.target import host_key
 from console_automation.errors import InvalidTransition
 
-ANY_QUEUE = "any"
 _GIVEN_BACK = RetryPolicy(
     backoff=1.0, max_backoff=60.0
 )  #: how long nobody takes what was given back
-#: How the idempotency keys begin under which workers run epochs of such jobs.
-CLUSTER_KEYS = "cluster:"
 
 
 class ClusterPhase(StrEnum):
@@ -388,13 +385,3 @@ def due_in(job: ClusterJob, now: float) -> float:
 def is_unfinished(job: ClusterJob) -> bool:
     """Whether the worker that has it, or had it when it was lost, has not told its end."""
     return job.phase is H or (job.reason == Reason.LOST and job.outcome is None)
-
-
-def queue_of(host: str) -> str:
-    """Return the queue of what is for one worker alone."""
-    return f"host.{host_key(host)}"
-
-
-def key_of(job_id: str, epoch: int) -> str:
-    """Return the idempotency key under which an epoch is a job of its worker's machine."""
-    return f"{CLUSTER_KEYS}{job_id}:{epoch}"

@@ -22,9 +22,9 @@ from console_automation.core.cluster_job import (
     NotResponding,
     WorkerLost,
     child_of,
-    queue_of,
     status_of_group,
 )
+from console_automation.core.cluster_names import queue_of
 from console_automation.core.target import Reach, Target
 from console_automation.engine.asking import Asking
 from console_automation.engine.cluster_book import ClusterBook

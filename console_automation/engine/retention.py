@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from console_automation.core.cluster_job import CLUSTER_KEYS
+from console_automation.core.cluster_names import CLUSTER_KEYS
 from console_automation.core.job import Status
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.jobs import JobManager

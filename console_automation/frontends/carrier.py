@@ -2,7 +2,8 @@
 
 It reads what is to be asked from stdin, asks it under a key of its run's own, passes on output and result,
 and ends as the job ended: with its exit code, or by its signal. Told to end, it has the job cancelled. What
-became of a job whose worker is lost is not known: then it says so and exits with 75.
+a carrier of an earlier attempt has left, because it was killed, is ended first. What became of a job whose
+worker is lost is not known: then it says so and exits with 75.
 """
 
 import json
@@ -14,6 +15,8 @@ from binascii import a2b_base64
 from typing import Any
 
 from console_automation import paths
+from console_automation.core.access import LOCAL
+from console_automation.core.cluster_names import id_for
 from console_automation.core.text import signal_name
 from console_automation.frontends.client import Client, Refused
 from console_automation.frontends.launch import DaemonUnavailable
@@ -34,12 +37,13 @@ def main() -> int:
     """Carry out what stdin asks for; returns the exit code."""
     request = json.load(sys.stdin)
     arguments = request["arguments"]
-    key = f"carried:{os.environ['CONSOLE_AUTOMATION_RUN']}"
+    run = os.environ["CONSOLE_AUTOMATION_RUN"]
+    key = _key_of(run)
     if request["operation"] == "console_execute_async":
         arguments = {**arguments, "options": {**arguments["options"], "idempotencyKey": key}}
     else:
         arguments = {**arguments, "idempotencyKey": key}
-    carrier = _Carrier(request["operation"], arguments)
+    carrier = _Carrier(request["operation"], arguments, former=_before(run))
     signal.signal(signal.SIGTERM, _told_to_end)
     try:
         try:
@@ -54,6 +58,17 @@ def main() -> int:
         return _REFUSED
 
 
+def _key_of(run: str) -> str:
+    return f"carried:{run}"
+
+
+def _before(run: str) -> list[str]:
+    """Return the ids that the jobs of earlier attempts have, if they were made."""
+    job_id, _, attempt = run.rpartition(".")
+    runs = (f"{job_id}.{number}" for number in range(1, int(attempt)))
+    return [id_for(_key_of(run), LOCAL.name) for run in runs]
+
+
 def _told_to_end(number: int, frame: object) -> None:
     raise _ToldToEnd
 
@@ -61,10 +76,11 @@ def _told_to_end(number: int, frame: object) -> None:
 class _Carrier:
     """One job of the cluster."""
 
-    def __init__(self, operation: str, arguments: dict[str, Any]) -> None:
+    def __init__(self, operation: str, arguments: dict[str, Any], *, former: list[str]) -> None:
         self._client = Client(paths.home())
         self._operation = operation
         self._arguments = arguments
+        self._former = former
         self._known = ""  #: its id: whatever becomes of its definition, it can be cancelled
         self._since = 0
         self._told: Any = None  #: the progress that was passed on last
@@ -84,8 +100,22 @@ class _Carrier:
     def _job_id(self) -> str:
         """Return the id of the job, which is made if it is not there yet."""
         if not self._known:
+            self._end_former()
             self._known = str(self._call(self._operation, self._arguments)["jobId"])
         return self._known
+
+    def _end_former(self) -> None:
+        while self._former:
+            job_id = self._former[-1]
+            try:
+                if self._status(job_id, 0)["status"] in _LIVE:
+                    self._call("console_cancel_job", {"jobId": job_id})
+                while self._status(job_id, 45_000)["status"] in _LIVE:
+                    pass
+            except Refused as error:
+                if error.code != "JOB_NOT_FOUND":
+                    raise
+            self._former.pop()
 
     def seen_through(self) -> dict[str, Any]:
         """Pass on what the job prints and tells until it is over; return it."""

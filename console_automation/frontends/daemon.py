@@ -11,12 +11,9 @@ import json
 import logging
 import os
 import signal
-import socket
-import struct
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -34,6 +31,7 @@ from console_automation.engine.engine import Engine
 from console_automation.engine.recordings import recording
 from console_automation.errors import BadRequest, ConsoleAutomationError
 from console_automation.frontends.handshake import LONGEST_LINE, PROTOCOL, must_retire
+from console_automation.frontends.hello import Hello, introduced, is_ours
 from console_automation.frontends.launch import dial
 from console_automation.frontends.lines import LinesAhead, LineTooLong, read_line
 from console_automation.joining import worker_host, worker_labels
@@ -172,7 +170,7 @@ class Daemon:
         assert task is not None
         self._connections.add(task)
         try:
-            if _is_ours(writer.get_extra_info("socket")):
+            if is_ours(writer.get_extra_info("socket")):
                 await self._greet(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -187,7 +185,7 @@ class Daemon:
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_HELLO_SECONDS):
-                hello = _introduced(await read_line(reader))
+                hello = introduced(await read_line(reader))
         except (LineTooLong, TimeoutError):
             return
         if hello is None:
@@ -215,7 +213,7 @@ class Daemon:
             await serve(reader, writer, hello)
 
     async def _serve_mcp(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: "_Hello"
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: Hello
     ) -> None:
         from console_automation.frontends.mcp.server import Caller
 
@@ -225,7 +223,7 @@ class Daemon:
         await mcp.serve(reader, writer, caller)
 
     async def _serve_api(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: "_Hello"
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: Hello
     ) -> None:
         settings = self._settings
         allowed = settings.cli_environment if hello.command_line else settings.environment
@@ -304,45 +302,6 @@ def _import_mcp() -> Any:
 async def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
     writer.write(json.dumps(message).encode("ascii") + b"\n")
     await writer.drain()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hello:
-    """How a client introduces itself."""
-
-    kind: str
-    protocol: int
-    version: str
-    pid: int
-    cwd: str
-    environment: dict[str, str]
-    command_line: bool
-
-
-def _introduced(line: bytes | None) -> _Hello | None:
-    """Return what a connection's first line says, None when it is none of ours."""
-    try:
-        said = json.loads(line or b"")
-        return _Hello(
-            kind={"mcp": "mcp", "api": "api"}[said["hello"]],
-            protocol=int(said["protocol"]),
-            version=str(said["version"]),
-            pid=int(said["pid"]),
-            cwd=str(said["cwd"]),
-            environment={str(name): str(value) for name, value in said["environment"].items()},
-            command_line=bool(said.get("commandLine")),
-        )
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
-        return None
-
-
-def _is_ours(line: socket.socket) -> bool:
-    """Whether the peer is this user (or root). The directory's mode says so too; twice is better."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True
-    credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return uid in (os.getuid(), 0)
 
 
 def _tell(ready: int | None, sentence: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from console_automation.core.cluster_job import ANY_QUEUE, ClusterJob
+from console_automation.core.cluster_job import ClusterJob
+from console_automation.core.cluster_names import ANY_QUEUE, id_for
 from console_automation.core.codec import definition_to_plain
 from console_automation.core.definition import JobDefinition
 from console_automation.core.job import JobSpec
@@ -18,7 +19,7 @@ from console_automation.operations import definition_requests, definition_views
 from console_automation.operations import requests as ask
 from console_automation.operations import views as view
 from console_automation.operations.cluster_jobs import result_of, started, until_over
-from console_automation.operations.cluster_views import PREFIX, gateway_of
+from console_automation.operations.cluster_views import gateway_of
 from console_automation.operations.submission import Call, background_spec, retry_policy
 
 #: What makes sense on one machine only.
@@ -47,7 +48,7 @@ async def execute_in_cluster(
             )
     key = options.idempotency_key
     job = ClusterJob(
-        id=gateway.new_id() if key is None else _id_for(key, call.principal.name),
+        id=gateway.new_id() if key is None else id_for(key, call.principal.name),
         request=asked,
         target=target.text,
         queue=ANY_QUEUE,
@@ -79,7 +80,7 @@ async def execute_definition(
     }
     key = request.idempotency_key
     job = ClusterJob(
-        id=gateway.new_id() if key is None else _id_for(key, call.principal.name),
+        id=gateway.new_id() if key is None else id_for(key, call.principal.name),
         request=asked,
         target=target,
         queue=ANY_QUEUE,
@@ -121,11 +122,6 @@ def carried(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:
     args = None if request.args is None else tuple(request.args)
     command = replace(spec.command, line=request.command, args=args)
     return replace(spec, command=engine.carrying.command(command, "console_execute_async", asked))
-
-
-def _id_for(key: str, owner: str) -> str:
-    """Return the id of the one job that there is for a key, whichever gateway is asked."""
-    return PREFIX + hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:26]
 
 
 def _fingerprint(request: ask.ExecuteAsync) -> str:

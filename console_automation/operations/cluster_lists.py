@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from console_automation.core.census import Jobs, children_of, dead_letters, status_among
 from console_automation.core.cluster_job import ClusterJob
+from console_automation.core.cluster_names import JOB_IDS
 from console_automation.engine.engine import Engine
 from console_automation.operations import requests as ask
 from console_automation.operations import views as view
-from console_automation.operations.cluster_views import PREFIX, cluster_job_view, gateway_of
+from console_automation.operations.cluster_views import cluster_job_view, gateway_of
 from console_automation.operations.submission import Call
 
 
@@ -43,7 +44,7 @@ def _meant(jobs: Sequence[ClusterJob], reference: str) -> list[ClusterJob]:
     A whole id means its job. Else a name means those that are not over, or the newest. Else it is the
     beginning of ids, with or without their kind; the children of a group that is meant are not meant.
     """
-    begun = reference if reference.startswith(PREFIX) else PREFIX + reference
+    begun = reference if reference.startswith(JOB_IDS) else JOB_IDS + reference
     if exact := [job for job in jobs if job.id == begun]:
         return exact
     if named := [job for job in jobs if job.group is None and _name_of(job) == reference]:

@@ -6,6 +6,7 @@ from typing import Any, NotRequired
 from typing_extensions import TypedDict
 
 from console_automation.core.cluster_job import ClusterJob, ClusterPhase, status_of_group
+from console_automation.core.cluster_names import JOB_IDS
 from console_automation.core.job import Status
 from console_automation.core.text import iso, sanitize
 from console_automation.engine.engine import Engine
@@ -13,8 +14,6 @@ from console_automation.engine.gateway import Gateway
 from console_automation.engine.roster import Standing
 from console_automation.errors import Unavailable
 from console_automation.operations import views as view
-
-PREFIX = "cluster-job-"
 
 
 class WorkerView(TypedDict):
@@ -72,7 +71,7 @@ class ForgetResult(TypedDict):
 
 def is_cluster_job(job_id: str) -> bool:
     """Whether an id is that of a job of the cluster."""
-    return job_id.startswith(PREFIX)
+    return job_id.startswith(JOB_IDS)
 
 
 def gateway_of(engine: Engine) -> Gateway:

@@ -1,7 +1,9 @@
 """What the cluster does for typed jobs, schedules and workflows: a definition goes to the worker with the
 input, and what a schedule or a workflow starts is a job of its machine that has the cluster's job done."""
 
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +158,32 @@ def test_a_killed_daemon_does_not_run_what_is_carried_a_second_time(
     over = gateway.over(fired["jobId"])
     assert (over["status"], over["exitCode"]) == ("failed", 7), gateway.output(over["id"])
     assert lines.read_text() == "line\n"
+
+
+def test_what_a_killed_carrier_has_left_is_ended_before_the_next_attempt_begins(
+    gateway: Daemon, place: Path
+) -> None:
+    log = place / "attempts"
+    gate = place / "attempts-gate"
+    made = gateway.call(
+        "console_create_schedule",
+        name="again",
+        command=f"""
+            trap 'echo ended >> {log}; exit 9' TERM
+            echo began >> {log}
+            until [ -e {gate} ]; do sleep 0.01; done
+            exit 7""",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w", "retry": {"maxAttempts": 2, "backoffMs": 1}},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    until_now(log.exists, "the job on its worker")
+    os.kill(gateway.running(fired["jobId"])["pid"], signal.SIGKILL)
+    until_now(lambda: log.read_text().count("began") == 2, "the second attempt")
+    assert log.read_text() == "began\nended\nbegan\n"
+    gate.touch()
+    over = gateway.over(fired["jobId"])
+    assert (over["status"], over["exitCode"], over["attempt"]) == ("failed", 7, 2)
 
 
 def test_without_a_cluster_a_target_is_refused(place: Path) -> None:

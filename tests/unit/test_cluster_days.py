@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from console_automation.core.cluster_job import ClusterJob, ClusterPhase, key_of
+from console_automation.core.cluster_job import ClusterJob, ClusterPhase
+from console_automation.core.cluster_names import key_of
 from console_automation.core.retry import RetryPolicy
 from console_automation.errors import BadRequest, Unavailable
 from tests.unit.clustering import (

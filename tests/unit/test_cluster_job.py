@@ -28,10 +28,9 @@ from console_automation.core.cluster_job import (
     advance,
     child_of,
     is_unfinished,
-    key_of,
-    queue_of,
     status_of_group,
 )
+from console_automation.core.cluster_names import key_of, queue_of
 from console_automation.core.job import Reason, Status
 from console_automation.core.retry import RetryPolicy
 from console_automation.errors import InvalidTransition

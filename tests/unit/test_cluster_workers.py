@@ -8,7 +8,8 @@ import pytest
 
 from console_automation.adapters.memory_bus import Waiting
 from console_automation.core.cluster_codec import job_to_bytes
-from console_automation.core.cluster_job import ClusterJob, ClusterPhase, Late, queue_of
+from console_automation.core.cluster_job import ClusterJob, ClusterPhase, Late
+from console_automation.core.cluster_names import queue_of
 from console_automation.core.job import Reason, Status
 from console_automation.core.question import Question, question_to_bytes
 from console_automation.core.retry import RetryPolicy

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from dataclasses import replace
 
-from console_automation.core.cluster_job import key_of
+from console_automation.core.cluster_names import key_of
 from console_automation.core.question import (
     FRESH_SECONDS,
     answer_to_bytes,

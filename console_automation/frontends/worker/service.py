@@ -15,8 +15,6 @@ from functools import partial
 from typing import Any
 
 from console_automation.core.cluster_job import (
-    ANY_QUEUE,
-    CLUSTER_KEYS,
     Claimed,
     ClusterJob,
     ClusterPhase,
@@ -26,9 +24,8 @@ from console_automation.core.cluster_job import (
     Refused,
     due_in,
     is_unfinished,
-    key_of,
-    queue_of,
 )
+from console_automation.core.cluster_names import ANY_QUEUE, CLUSTER_KEYS, key_of, queue_of
 from console_automation.core.job import Job, Status
 from console_automation.engine.cluster import Cluster, Workload
 from console_automation.engine.cluster_book import Known

@@ -1,0 +1,26 @@
+"""What jobs of the cluster, their queues and their keys are called."""
+
+import hashlib
+
+from console_automation.core.target import host_key
+
+JOB_IDS = "cluster-job-"  #: how their ids begin
+ANY_QUEUE = "any"
+#: How the idempotency keys begin under which workers run epochs of such jobs.
+CLUSTER_KEYS = "cluster:"
+
+
+def id_for(key: str, owner: str) -> str:
+    """Return the id of the one job that there is for an owner's idempotency key, whichever gateway is
+    asked."""
+    return JOB_IDS + hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:26]
+
+
+def queue_of(host: str) -> str:
+    """Return the queue of what is for one worker alone."""
+    return f"host.{host_key(host)}"
+
+
+def key_of(job_id: str, epoch: int) -> str:
+    """Return the idempotency key under which an epoch is a job of its worker's machine."""
+    return f"{CLUSTER_KEYS}{job_id}:{epoch}"
