@@ -1,12 +1,15 @@
 """A real nats-server on loopback that can be killed and comes back with the same port and disk."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.waiting import PATIENCE, until_now
@@ -20,7 +23,7 @@ SYNCED = {"sync_interval": "always"}
 
 class NatsServer:
     """A server of one, that writes to the disk before it answers; unless it is set otherwise, or has no
-    JetStream at all. `monitored`: it tells of itself over HTTP."""
+    JetStream at all. `monitored`: it tells of itself over HTTP. `security`: whom it lets in, and how."""
 
     host = "127.0.0.1"
 
@@ -30,9 +33,11 @@ class NatsServer:
         *,
         jetstream: Mapping[str, str] | None = SYNCED,
         monitored: bool = False,
+        security: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         place.mkdir()
         self._jetstream = jetstream
+        self._security = security
         self._monitor = free_port() if monitored else 0
         self.place = place
         self.port = 0
@@ -79,6 +84,24 @@ class NatsServer:
             self._server.wait(PATIENCE)
             self._server = None
 
+    @contextmanager
+    def killed(self) -> Iterator[None]:
+        """Have it be dead for a while."""
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it stand still for a while, with every connection open."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
     def _launched(self, port: int) -> subprocess.Popen[bytes]:
         config = self.place / "config"
         config.write_text(self.configuration(port))
@@ -90,7 +113,7 @@ class NatsServer:
 
     def configuration(self, port: int) -> str:
         """Return what the server is configured with."""
-        content: dict[str, Any] = {"host": self.host, "port": port}
+        content: dict[str, Any] = {"host": self.host, "port": port, **self._security}
         if self._jetstream is not None:
             content["jetstream"] = {"store_dir": str(self.place / "store"), **self._jetstream}
         if self._monitor:

@@ -7,7 +7,8 @@ outage is survivable. Promise 31: `_any` reaches exactly one, `_all` all, with n
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from console_automation.core.seal import seal
 from console_automation.errors import BadRequest, JobNotFound, Unavailable
 from tests.integration.chaos.fleet import LEASE_MS, Fleet, running_fleet
 from tests.integration.daemons import Gate, killable
+from tests.integration.nats_server import NatsServer
 from tests.waiting import until, until_now
 
 LOST_MS = 2_500
 AGAIN_ELSEWHERE = {"maxAttempts": 2, "backoffMs": 1, "on": ["lost"]}
 OTHER = {"a": "b", "b": "a"}
+Away = Callable[[NatsServer], AbstractContextManager[None]]
 KEYS = (f"key-{number}" for number in itertools.count())
 
 
@@ -81,24 +84,26 @@ def test_a_worker_that_was_taken_for_lost_tells_the_end_after_all(
     assert list(fleet.runs_of(key).values()) == [1]
 
 
+@pytest.mark.parametrize("away", [NatsServer.killed, NatsServer.frozen], ids=lambda it: it.__name__)
 def test_while_nats_is_away_jobs_go_on_and_their_ends_are_told_once_after_it(
-    fleet: Fleet, key: str, gate: Gate
+    fleet: Fleet, key: str, gate: Gate, away: Away
 ) -> None:
     job_id, host = begun(fleet, key, f"{gate.wait}; echo out", target="_any")
     waiting = fleet.submit(f"{key}-waiting", "echo out", target=host, priority=1)
     fleet.over(waiting)
     worker = fleet.daemons[host]
-    fleet.nats.kill()
-    outlast = f"sleep {(LOST_MS + LEASE_MS) / 1000}"  # so that it is away for longer than any lease
-    local = worker.submit(f"{outlast}; echo local")
-    with pytest.raises(Unavailable):
-        fleet.gateway.submit("true", target="_any")
-    gate.open()
-    ends = [each["id"] for each in worker.call("console_list_jobs")["jobs"]]
-    for each in ends:
-        assert worker.over(each)["status"] == "completed"
-    assert local in ends and worker.output(local) == "local\n"
-    fleet.nats.start()
+    with away(fleet.nats):
+        outlast = (
+            f"sleep {(LOST_MS + LEASE_MS) / 1000}"  # so that it is away for longer than any lease
+        )
+        local = worker.submit(f"{outlast}; echo local")
+        with pytest.raises(Unavailable):
+            fleet.gateway.submit("true", target="_any")
+        gate.open()
+        ends = [each["id"] for each in worker.call("console_list_jobs")["jobs"]]
+        for each in ends:
+            assert worker.over(each)["status"] == "completed"
+        assert local in ends and worker.output(local) == "local\n"
     over = fleet.over(job_id)
     assert (over["status"], over["exitCode"], over["attempt"]) == ("completed", 0, 1)
     assert "lateResults" not in over and fleet.insist(fleet.gateway.output, job_id) == "out\n"
