@@ -31,8 +31,8 @@ from tests.waiting import PATIENCE, until_now
 
 TWENTY = 20
 
-#: Processes, everything loaded, that do what `console-automation daemon run` does at one sign. Each
-#: says on stdout how it ended, and has a file for what it complains about.
+#: Processes, everything loaded, that do what `console-automation daemon run` does at one sign. It is
+#: said on stdout how each ended, and each has a file for what it complains about.
 DAEMONS = """
 import os, sys
 from console_automation.__main__ import main
@@ -46,15 +46,11 @@ for number in range(count):
         os.close(sign)
         os.read(waiting, 1)
         os.dup2(os.open(f"{errors}/{number}", os.O_WRONLY | os.O_CREAT), 2)
-        try:
-            code = main()
-        except SystemExit as end:
-            code = end.code
-        os.write(1, f"{os.getpid()} {code}\\n".encode())
-        os._exit(0)
+        os._exit(main())
 os.close(sign)
 for _ in range(count):
-    os.wait()
+    pid, status = os.wait()
+    print(pid, os.waitstatus_to_exitcode(status), flush=True)
 """
 
 
