@@ -1,12 +1,12 @@
 """Fixtures for tests of the whole product: one daemon that many tests share, and gates for jobs."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.conftest import new_home
 
 if TYPE_CHECKING:
     from tests.integration.servers import Server
@@ -28,12 +28,8 @@ def server() -> Iterator["Server"]:
     """One daemon with HTTP for all tests that leave it as they found it."""
     from tests.integration.servers import serving  # which needs POSIX, unlike some tests here
 
-    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
-    try:
-        with serving(home, http=True, **SETTINGS) as running:
-            yield running
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with new_home() as home, serving(home, http=True, **SETTINGS) as running:
+        yield running
 
 
 class Gate:

@@ -8,11 +8,9 @@ its memory has stopped growing.
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -33,12 +31,10 @@ STATUS = "console_get_job_status"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server(module_home: Path) -> Iterator[Server]:
     """A daemon that nobody else is connected to, so that its figures mean something."""
-    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
-    with serving(home, http=True, max_concurrent_jobs=200) as running:
+    with serving(module_home, http=True, max_concurrent_jobs=200) as running:
         yield running
-    shutil.rmtree(home)
 
 
 def held(server: Server) -> int:

@@ -3,9 +3,7 @@ and nothing stays of the client, nor of sessions that were stopped.
 """
 
 import json
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,12 +25,10 @@ SESSIONS = 50
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server(module_home: Path) -> Iterator[Server]:
     """A daemon that nobody else is connected to, so that its figures mean something."""
-    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
-    with serving(home) as running:
+    with serving(module_home) as running:
         yield running
-    shutil.rmtree(home)
 
 
 @pytest.fixture
