@@ -1,5 +1,6 @@
-"""Fixtures for tests of the whole product: one daemon that many tests share, and gates for jobs."""
+"""Fixtures for tests of the whole product: a daemon that many tests share, gates for jobs, a small disk."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,3 +51,41 @@ class Gate:
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path / "gate")
+
+
+class Disk:
+    """A disk that a test may fill."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ballast = path / "ballast"
+
+    def fill(self) -> None:
+        """Leave not one byte."""
+        with self._ballast.open("ab", buffering=0) as file:
+            for size in (65_536, 1):
+                try:
+                    while True:
+                        file.write(bytes(size))
+                except OSError:
+                    continue
+
+    def free(self) -> None:
+        """Give everything back."""
+        self._ballast.unlink()
+
+
+@pytest.fixture
+def disk(home: Path) -> Iterator[Disk]:
+    """The disk under the run directories: a small one of the test's own."""
+    runs = home / "runs"
+    runs.mkdir(mode=0o700)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(runs)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield Disk(runs)
+    subprocess.run(["umount", "-l", str(runs)], check=True)
