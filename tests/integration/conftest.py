@@ -11,6 +11,7 @@ from tests.conftest import new_home
 
 if TYPE_CHECKING:
     from tests.integration.servers import Server
+    from tests.integration.zoo import Zoo
 
 #: Waits are cut short so that a test can see one end; everything else is as users have it.
 SETTINGS: dict[str, Any] = {
@@ -89,3 +90,12 @@ def disk(home: Path) -> Iterator[Disk]:
         pytest.skip("needs the right to mount a tmpfs")
     yield Disk(runs)
     subprocess.run(["umount", "-l", str(runs)], check=True)
+
+
+@pytest.fixture
+def zoos() -> Iterator[list["Zoo"]]:
+    """Those that a test opens."""
+    opened: list[Zoo] = []
+    yield opened
+    for zoo in opened:
+        zoo.clear()
