@@ -38,6 +38,7 @@ from console_automation.config import Settings
 from console_automation.core.notify import Channel
 from console_automation.engine.admission import Admission
 from console_automation.engine.carrying import Carrying
+from console_automation.engine.cluster import Cluster
 from console_automation.engine.commands import inherited
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
@@ -116,7 +117,30 @@ def build_engine(
         str(directory.home), is_gateway=cluster is not None and cluster.gateway is not None
     )
     definitions = _definitions(directory, settings, store, clock, carrying)
-    consoles = _consoles(settings, store, host, log, clock)
+    return engine_around(
+        manager, definitions, store=store, log=log, carrying=carrying, cluster=cluster
+    )
+
+
+def engine_around(
+    manager: JobManager,
+    definitions: Definitions,
+    *,
+    store: Store,
+    log: SegmentLog,
+    carrying: Carrying,
+    cluster: Cluster | None = None,
+) -> Engine:
+    """Put together what there is around jobs and their definitions."""
+    settings, host = manager.settings, manager.host
+    consoles = ConsoleManager(
+        settings=settings,
+        store=store.sessions,
+        host=host,
+        output=log,
+        clock=manager.clock,
+        new_id=new_session_id,
+    )
     manager.owners.add("session", consoles)
     screens = Screens(log, new_screen)
     return Engine(
@@ -144,19 +168,6 @@ def build_engine(
         notifications=Notifications(manager, couriers(settings)),
         carrying=carrying,
         cluster=cluster,
-    )
-
-
-def _consoles(
-    settings: Settings, store: Store, host: RunHost, log: SegmentLog, clock: SystemClock
-) -> ConsoleManager:
-    return ConsoleManager(
-        settings=settings,
-        store=store.sessions,
-        host=host,
-        output=log,
-        clock=clock,
-        new_id=new_session_id,
     )
 
 

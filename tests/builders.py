@@ -5,27 +5,13 @@ from typing import Any
 
 from console_automation.adapters.guards import ProcessGuards
 from console_automation.adapters.output_log import SegmentLog
-from console_automation.adapters.processes import SystemProcesses
 from console_automation.adapters.tokens import Tokens
-from console_automation.app import (
-    couriers,
-    new_schedule_id,
-    new_screen,
-    new_session_id,
-    new_workflow_run_id,
-)
+from console_automation.app import engine_around
 from console_automation.core.job import Cause, Command, Exit, Job, JobSpec, OutputCounts, Phase
 from console_automation.engine.carrying import Carrying
-from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.engine import Engine
 from console_automation.engine.jobs import JobManager
-from console_automation.engine.notifications import Notifications
-from console_automation.engine.output import OutputReader
-from console_automation.engine.retention import Retention
-from console_automation.engine.schedules import Schedules
-from console_automation.engine.screens import Screens
-from console_automation.engine.workflows import Workflows
 
 
 def command(*argv: str, **fields: Any) -> Command:
@@ -80,46 +66,12 @@ def exit_of(code: int | None = 0, **fields: Any) -> Exit:
 
 def engine_of(manager: JobManager, runs: Path) -> Engine:
     """The whole engine around a JobManager, with its settings, store and host."""
-    log = SegmentLog(runs)
-    consoles = ConsoleManager(
-        settings=manager.settings,
-        store=manager.ledger.store.sessions,
-        host=manager.host,
-        output=log,
-        clock=manager.clock,
-        new_id=new_session_id,
-    )
-    manager.owners.add("session", consoles)
-    screens = Screens(log, new_screen)
     store: Any = manager.ledger.store
-    definitions = definitions_of(manager, runs)
-    return Engine(
-        settings=manager.settings,
-        jobs=manager,
-        output=OutputReader(
-            get=manager.ledger.get, changes=manager.changes, host=manager.host, log=log
-        ),
-        definitions=definitions,
-        consoles=consoles,
-        session_output=OutputReader(
-            get=consoles.get, changes=consoles.changes, host=manager.host, log=log
-        ),
-        screens=screens,
-        processes=SystemProcesses(),
-        retention=Retention(manager, consoles, screens),
-        workflows=Workflows(
-            jobs=manager,
-            definitions=definitions,
-            store=store.workflows,
-            new_id=new_workflow_run_id,
-        ),
-        notifications=Notifications(manager, couriers(manager.settings)),
-        schedules=Schedules(
-            jobs=manager,
-            definitions=definitions,
-            store=manager.ledger.store.schedules,
-            new_id=new_schedule_id,
-        ),
+    return engine_around(
+        manager,
+        definitions_of(manager, runs),
+        store=store,
+        log=SegmentLog(runs),
         carrying=Carrying("/nowhere", is_gateway=False),
     )
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,28 @@ SHORT = None if sys.platform == "win32" else "/tmp"
 CALM: dict[str, Any] = {"max_load_per_cpu": 0, "max_memory_percent": 0}
 
 
+@contextmanager
+def new_home() -> Iterator[Path]:
+    """Make a state directory with a path short enough for sockets, and remove it at the end."""
+    path = Path(tempfile.mkdtemp(prefix="ca-", dir=SHORT))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A state directory with a path short enough for sockets."""
-    path = Path(tempfile.mkdtemp(prefix="ca-", dir=SHORT))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    """A state directory of the test."""
+    with new_home() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def module_home() -> Iterator[Path]:
+    """A state directory that all tests of a module share."""
+    with new_home() as path:
+        yield path
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-LONGEST_MARK = 64  #: bytes; whoever cuts a stream keeps that much of its end until more has come
-
 
 class MarkKind(StrEnum):
     """What a shell tells with a mark."""

@@ -81,6 +81,17 @@ def project_of(cwd: str) -> str:
     return str(root).encode("utf-8", "backslashreplace").decode()
 
 
+def named_project(directory: str | None, *, field: str) -> str | None:
+    """Return the project that a client names by a directory, which may be gone. Raises BadRequest."""
+    if directory is None:
+        return None
+    if not os.path.isabs(directory):
+        raise BadRequest(
+            f"project {directory!r} is not absolute; give the whole path.", field=field
+        )
+    return project_of(directory)
+
+
 def check_directory(cwd: str, *, field: str = "options.workingDirectory") -> None:
     """Raise unless a process of this user can have `cwd` as its working directory."""
     name = field.rpartition(".")[2]

@@ -6,7 +6,7 @@ compared, and while NATS cannot be reached nobody falls silent.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,16 +66,18 @@ class Roster:
         self._heard: dict[tuple[str, str], float] = {}
         self._caught_up: set[str] = set()  #: with which of the two kinds of records
         self._since = 0.0  #: when it began to listen without a gap
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
         """Begin to listen."""
-        self._task = asyncio.create_task(self._listen())
+        self._tasks = [
+            asyncio.create_task(self._keep("workers", self._watch_workers)),
+            asyncio.create_task(self._keep("beats", self._watch_beats)),
+        ]
 
     async def close(self) -> None:
         """Cease."""
-        if self._task:
-            await end_all([self._task])
+        await end_all(self._tasks)
 
     # -- what is known -----------------------------------------------------------------------
 
@@ -164,16 +166,19 @@ class Roster:
 
     # -- listening ---------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
+    async def _keep(self, kind: str, watch: Callable[[], Awaitable[None]]) -> None:
+        """Watch one kind of records, again and again.
+
+        Each is a task of its own: a TaskGroup hands a cancellation on once and no more, and where it gets
+        lost in the library the group never ends.
+        """
         while True:
             try:
-                async with asyncio.TaskGroup() as both:
-                    both.create_task(self._watch_workers())
-                    both.create_task(self._watch_beats())
-            except* Unavailable as group:
-                log.info("the workers cannot be watched, will try again: %s", group.exceptions[0])
+                await watch()
+            except Unavailable as error:
+                log.info("the %s cannot be watched, will try again: %s", kind, error)
             self.listens.clear()
-            self._caught_up = set()
+            self._caught_up.discard(kind)
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _watch_workers(self) -> None:

@@ -1,6 +1,5 @@
 """The use cases about jobs. Each takes the application, the call it is part of, and a checked request."""
 
-import os
 import signal
 import time
 
@@ -10,7 +9,7 @@ from console_automation.core.job import (
 )
 from console_automation.core.output import text_of
 from console_automation.core.text import counted, human_bytes, human_seconds, sanitize
-from console_automation.engine.commands import project_of
+from console_automation.engine.commands import named_project
 from console_automation.engine.engine import Engine
 from console_automation.engine.references import meant
 from console_automation.engine.retention import FINISHED
@@ -180,7 +179,7 @@ async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.L
     if options.cluster is not None or is_cluster_job(options.ref or ""):
         return await list_cluster_jobs(engine, call, options)
     ledger, at_most = engine.jobs.ledger, options.limit + 1
-    project = _project(options.project)
+    project = named_project(options.project, field="options.project")
     owner = None if call.principal.is_admin else call.principal.name
     if options.ref is not None:
         _refuse_filters(options)
@@ -206,15 +205,6 @@ async def list_jobs(engine: Engine, call: Call, request: ask.ListJobs) -> view.L
     if len(jobs) > len(shown):
         result["nextCursor"] = shown[-1].id
     return result
-
-
-def _project(directory: str | None) -> str | None:
-    """Return the project that a client names by a directory, which may be gone."""
-    if directory is not None and not os.path.isabs(directory):
-        raise BadRequest(
-            f"project {directory!r} is not absolute; give the whole path.", field="options.project"
-        )
-    return None if directory is None else project_of(directory)
 
 
 def _refuse_filters(options: ask.ListOptions) -> None:
@@ -271,7 +261,7 @@ async def cleanup_jobs(engine: Engine, call: Call, request: ask.CleanupJobs) -> 
         max_age=age / 1000,
         keep=options.keep_count,
         statuses=statuses,
-        project=_project(options.project),
+        project=named_project(options.project, field="options.project"),
     )
     return {"success": True, "cleaned": cleaned, "remaining": engine.jobs.ledger.counts.total()}
 

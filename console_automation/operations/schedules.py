@@ -1,6 +1,5 @@
 """The use cases about schedules."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +16,7 @@ from console_automation.core.schedule import (
     settled,
 )
 from console_automation.core.trigger import Interval, Once, Trigger, cron, next_fire, zone_of
-from console_automation.engine.commands import project_of, resolve
+from console_automation.engine.commands import named_project, project_of, resolve
 from console_automation.engine.engine import Engine
 from console_automation.engine.permissions import Kind
 from console_automation.errors import AccessDenied, BadRequest
@@ -139,13 +138,8 @@ async def list_schedules(
     engine: Engine, call: Call, request: ask.ListSchedules
 ) -> view.ScheduleList:
     """Return a page of schedules, oldest first."""
-    project = request.project
-    if project is not None and not os.path.isabs(project):
-        raise BadRequest(
-            f"project {project!r} is not absolute; give the whole path.", field="project"
-        )
     found, total = await engine.schedules.store.page(
-        project=None if project is None else project_of(project),
+        project=named_project(request.project, field="project"),
         owner=None if call.principal.is_admin else call.principal.name,
         after=request.cursor,
         limit=request.limit + 1,

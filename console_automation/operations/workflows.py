@@ -1,15 +1,13 @@
 """The use cases about workflows."""
 
-import os
-
 from console_automation.config import Settings
 from console_automation.core.access import Action
 from console_automation.core.job import Job
 from console_automation.core.workflow import Step, Trigger, TriggerKind, Workflow
 from console_automation.core.workflow_run import StepStatus, WorkflowRun, summary
-from console_automation.engine.commands import project_of
+from console_automation.engine.commands import named_project, project_of
 from console_automation.engine.engine import Engine
-from console_automation.errors import AccessDenied, BadRequest
+from console_automation.errors import AccessDenied
 from console_automation.operations import workflow_requests as ask
 from console_automation.operations import workflow_views as view
 from console_automation.operations.definitions import caller_of, own_key, rules_of
@@ -86,7 +84,7 @@ async def execute_workflow(
         run = await workflows.rerun(request.rerun_of, caller_of(call))
     else:
         assert request.name is not None
-        project = _project(call, request.project)
+        project = named_project(request.project, field="project") or project_of(call.cwd)
         registration = workflows.registry.find(request.name, project, call.principal, request.owner)
         key = request.idempotency_key
         run = await workflows.execute(
@@ -124,7 +122,7 @@ async def list_workflows(
     engine: Engine, call: Call, request: ask.ListWorkflows
 ) -> view.WorkflowsResult:
     """Return the workflows and the latest runs."""
-    project = None if request.project is None else _project(call, request.project)
+    project = named_project(request.project, field="project")
     found = engine.workflows.registry.visible(call.principal, project, Action.LIST)
     runs = await engine.workflows.latest(
         project=project, name=request.name, limit=request.limit, principal=call.principal
@@ -142,19 +140,11 @@ async def remove_workflow(
     engine: Engine, call: Call, request: ask.RemoveWorkflow
 ) -> view.RemovedResult:
     """Forget a workflow."""
-    project = _project(call, request.project)
+    project = named_project(request.project, field="project") or project_of(call.cwd)
     gone = await engine.workflows.registry.remove(
         request.name, project, call.principal, request.owner
     )
     return {"success": True, "name": request.name, "project": gone.project}
-
-
-def _project(call: Call, directory: str | None) -> str:
-    if directory is not None and not os.path.isabs(directory):
-        raise BadRequest(
-            f"project {directory!r} is not absolute; give the whole path.", field="project"
-        )
-    return project_of(directory or call.cwd)
 
 
 async def _result(

@@ -1,22 +1,20 @@
 """A cluster of real processes: a NATS server, a gateway and workers, each on a state directory."""
 
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import new_home
 from tests.integration.job_command import Shell
 from tests.integration.nats_server import NatsServer, running_nats_server
 from tests.integration.servers import PROGRAM, ask, configure, end_everything, environment
 from tests.waiting import PATIENCE, until_now
 
 KEY = "a key that only tests have"
-LEASE_MS = 3_000
-LOST_MS = 60_000
+KNOBS = {"cluster_lease_ms": 3_000, "cluster_max_deliveries": 2, "idle_shims": 2}
 
 
 class Worker:
@@ -74,18 +72,17 @@ def running_cluster(directory: Path, workers: Mapping[str, str]) -> Iterator[Clu
     with ExitStack() as stack:
         nats = stack.enter_context(running_nats_server(directory / "nats"))
 
-        def home_of(part: str) -> Path:
-            home = Path(tempfile.mkdtemp(prefix=f"ca-{part}-", dir="/tmp"))
-            stack.callback(shutil.rmtree, home)
-            configure(home, **settings_of(nats))
+        def configured_home() -> Path:
+            home = stack.enter_context(new_home())
+            configure(home, **settings_of(nats, **KNOBS))
             return home
 
         started = {}
         for host, labels in workers.items():
-            worker = started[host] = Worker(home_of(host), host, labels)
+            worker = started[host] = Worker(configured_home(), host, labels)
             stack.callback(worker.close)
             worker.start()
-        home = home_of("gateway")
+        home = configured_home()
         stack.callback(end_everything, home)
         cluster = Cluster(nats, Shell(home, directory), started)
         cluster.shell.job("daemon", "start")
@@ -95,13 +92,11 @@ def running_cluster(directory: Path, workers: Mapping[str, str]) -> Iterator[Clu
         yield cluster
 
 
-def settings_of(nats: NatsServer) -> dict[str, Any]:
-    """Return the settings of every machine of the cluster."""
-    return {
-        "nats_url": nats.url,
-        "cluster_key": KEY,
-        "cluster_lease_ms": LEASE_MS,
-        "cluster_lost_ms": LOST_MS,
-        "cluster_max_deliveries": 2,
-        "idle_shims": 2,
-    }
+def settings_of(nats: NatsServer, **more: Any) -> dict[str, Any]:
+    """Return the settings of every machine of a cluster."""
+    return {"nats_url": nats.url, "cluster_key": KEY, **more}
+
+
+def as_worker(host: str, **more: Any) -> dict[str, Any]:
+    """Return the settings of a machine that is a worker of that name, and nothing else."""
+    return {"cluster_worker": True, "cluster_gateway": False, "worker_host": host, **more}

@@ -252,3 +252,21 @@ def killable(home: Path, serve: Serve | None = None, **settings: Any) -> Iterato
         daemon.hang_up()
         daemon.gate.close()
         end_everything(home)
+
+
+def kill_the_daemon(daemon: Daemon) -> None:
+    """Its launcher ends by itself then; the shims stay."""
+    daemon.kill()
+
+
+def kill_the_launcher(daemon: Daemon) -> None:
+    """Leave the daemon without it."""
+    daemon.launcher().kill()
+
+
+def kill_both(daemon: Daemon) -> None:
+    """Leave the shims alone with what they run."""
+    launcher = daemon.launcher()
+    launcher.suspend()  # or it would end by itself, because its daemon is gone
+    daemon.kill()
+    launcher.kill()

@@ -58,7 +58,8 @@ def _dialled(home: Path) -> socket.socket | None:
 
 
 def configure(home: Path, **settings: Any) -> None:
-    """Write the settings that every daemon on this state directory will read."""
+    """Write the settings that every daemon on this state directory, new or not, will read."""
+    home.mkdir(mode=0o700, exist_ok=True)
     lines = [f"{name} = {json.dumps(value)}\n" for name, value in {**_CALM, **settings}.items()]
     (home / "config.toml").write_text("".join(lines), encoding="utf-8")
 

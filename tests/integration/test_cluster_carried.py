@@ -2,9 +2,7 @@
 input, and what a schedule or a workflow starts is a job of its machine that has the cluster's job done."""
 
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +10,10 @@ import pytest
 
 from console_automation.errors import BadRequest
 from tests.integration.daemons import Daemon, killable
-from tests.integration.nats_server import running_nats_server
+from tests.integration.fleet import PATIENT, Fleet, running_fleet
+from tests.processes import is_alive
 from tests.waiting import until_now
 
-KEY = "a key that all machines of the test have"
 TOOLSETS = "jobs sessions definitions schedules workflows cluster"
 ADD = {
     "name": "add",
@@ -28,29 +26,19 @@ ADD = {
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+def fleet() -> Iterator[Fleet]:
+    with running_fleet(("w",), toolsets=TOOLSETS, **PATIENT) as running:
+        yield running
 
 
-@pytest.fixture(scope="module")
-def gateway(place: Path) -> Iterator[Daemon]:
-    for name in ("gateway", "worker"):
-        (place / name).mkdir(mode=0o700)
-    with running_nats_server(place / "nats") as nats:
-        shared = {"nats_url": nats.url, "cluster_key": KEY, "cluster_lease_ms": 4000}
-        worker = {"cluster_worker": True, "cluster_gateway": False, "worker_host": "w"}
-        with (
-            killable(place / "worker", **shared, **worker),
-            killable(place / "gateway", **shared, toolsets=TOOLSETS) as daemon,
-        ):
-            until_now(lambda: _is_live(daemon), "the worker")
-            yield daemon
+@pytest.fixture
+def gateway(fleet: Fleet) -> Daemon:
+    return fleet.gateway
 
 
-def _is_live(gateway: Daemon) -> bool:
-    return any(each["status"] == "live" for each in gateway.call("console_list_workers")["workers"])
+@pytest.fixture
+def place(fleet: Fleet) -> Path:
+    return fleet.place
 
 
 def test_a_definition_goes_to_the_worker_with_its_input_and_the_result_comes_back(
@@ -136,7 +124,7 @@ def test_cancelling_what_carries_cancels_what_is_carried(gateway: Daemon, place:
     gateway.cancel(fired["jobId"])
     over = gateway.over(fired["jobId"])
     assert over["status"] == "cancelled"
-    until_now(lambda: not Path(f"/proc/{pid}").exists(), "the end of what was carried")
+    until_now(lambda: not is_alive(pid), "the end of what was carried")
 
 
 def test_a_killed_daemon_does_not_run_what_is_carried_a_second_time(
@@ -187,9 +175,7 @@ def test_what_a_killed_carrier_has_left_is_ended_before_the_next_attempt_begins(
 
 
 def test_without_a_cluster_a_target_is_refused(place: Path) -> None:
-    home = place / "alone"
-    home.mkdir(mode=0o700)
-    with killable(home, toolsets=TOOLSETS) as daemon:
+    with killable(place / "alone", toolsets=TOOLSETS) as daemon:
         daemon.call("console_register_job", **ADD)
         for operation, arguments in (
             ("console_execute_async", {"command": "true", "options": {"target": "_any"}}),
@@ -240,4 +226,4 @@ def test_what_is_carried_can_be_cancelled_though_its_definition_is_removed(
     listed = gateway.call("console_list_jobs", options={"status": "active"})["jobs"]
     (carrier,) = [each for each in listed if each["tags"].get("definition") == "brief"]
     gateway.cancel(carrier["id"])
-    until_now(lambda: not Path(f"/proc/{pid}").exists(), "the end of what was carried")
+    until_now(lambda: not is_alive(pid), "the end of what was carried")

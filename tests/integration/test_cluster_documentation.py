@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+from tests.integration.clusters import as_worker, settings_of
 from tests.integration.daemons import killable
 from tests.integration.nats_server import NatsServer
 from tests.waiting import until_now
@@ -27,15 +28,12 @@ class Documented(NatsServer):
 def test_gateway_and_worker_can_do_what_they_have_to_with_the_documented_rights(
     home: Path,
 ) -> None:
-    for name in ("gateway", "worker"):
-        (home / name).mkdir(mode=0o700)
     server = Documented(home / "nats")
     try:
         server.start()
-        shared = {"nats_url": server.url, "cluster_key": "k" * 16}
+        shared = settings_of(server)
         gateway = {"nats_user": "gateway", "nats_password": "one"}
-        worker = {"nats_user": "worker", "nats_password": "two", "cluster_worker": True}
-        worker |= {"cluster_gateway": False, "worker_host": "w"}
+        worker = as_worker("w", nats_user="worker", nats_password="two")
         with (
             killable(home / "worker", **shared, **worker),
             killable(home / "gateway", **shared, **gateway) as daemon,

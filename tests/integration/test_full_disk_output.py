@@ -3,8 +3,6 @@
 The disk is a small tmpfs of the test's own, filled to the last byte.
 """
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +10,11 @@ import pytest
 
 from console_automation.app import App, open_app
 from console_automation.config import Settings
+from tests.integration.conftest import Disk
 from tests.processes import is_alive
 from tests.waiting import PATIENCE, until, until_now
 
 WAIT_MS = PATIENCE * 1000
-
-
-class Disk:
-    """What holds the run directories."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._ballast = path / "ballast"
-
-    def fill(self) -> None:
-        """Leave not one byte."""
-        with self._ballast.open("ab", buffering=0) as file:
-            for size in (65_536, 1):
-                try:
-                    while True:
-                        file.write(bytes(size))
-                except OSError:
-                    continue
-
-    def free(self) -> None:
-        """Give everything back."""
-        self._ballast.unlink()
-
-
-@pytest.fixture
-def disk(home: Path) -> Iterator[Disk]:
-    runs = home / "runs"
-    runs.mkdir(mode=0o700)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(runs)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield Disk(runs)
-    subprocess.run(["umount", "-l", str(runs)], check=True)
 
 
 @pytest.fixture

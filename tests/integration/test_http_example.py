@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.clusters import as_worker, settings_of
 from tests.integration.nats_server import running_nats_server
 from tests.integration.servers import environment, serving
 from tests.waiting import PATIENCE, until_now
@@ -23,11 +24,10 @@ def test_the_example_prints_what_the_page_says(
     assert len(blocks) == 5
     worker_home = tmp_path_factory.mktemp("worker")
     with running_nats_server(tmp_path_factory.mktemp("bus") / "nats") as nats:
-        shared = {"nats_url": nats.url, "cluster_key": "a key that only tests have"}
-        labels = {"worker_host": "build-1", "worker_labels": "group=build.linux"}
-        as_worker = {"cluster_worker": True, "cluster_gateway": False, **labels}
+        shared = settings_of(nats)
+        worker = as_worker("build-1", worker_labels="group=build.linux")
         with (
-            serving(worker_home, **shared, **as_worker),
+            serving(worker_home, **shared, **worker),
             serving(home, http=True, **shared) as gateway,
         ):
             until_now(lambda: gateway.call("console_list_workers").get("workers"), "the worker")

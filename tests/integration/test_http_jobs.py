@@ -2,11 +2,9 @@
 what metrics and audit tell of it. Real daemons, and a real NATS server."""
 
 import re
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,6 +18,7 @@ from console_automation import errors
 from console_automation.adapters.tokens import Tokens
 from console_automation.core.job import Status
 from console_automation.frontends.http_answers import STATUS_OF_CODE
+from tests.integration.clusters import as_worker, settings_of
 from tests.integration.conftest import Gate
 from tests.integration.nats_server import NatsServer, running_nats_server
 from tests.integration.principals import as_principal
@@ -27,11 +26,6 @@ from tests.integration.servers import Server, serving
 from tests.integration.steps import ok, refused
 from tests.waiting import PATIENCE, until_now
 
-SHARED = {
-    "cluster_key": "a key that only tests have",
-    "cluster_lease_ms": 3000,
-    "cluster_max_deliveries": 1,
-}
 EVERYTHING = ("job:read", "job:write")
 BOTH = pytest.mark.parametrize("target", [None, "_any"], ids=["here", "in the cluster"])
 UNKNOWN = ("job-" + "0" * 26, "cluster-job-" + "0" * 26)
@@ -48,21 +42,17 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    place = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, place, ignore_errors=True)
-        nats = stack.enter_context(running_nats_server(place / "nats"))
-        shared = {**SHARED, "nats_url": nats.url}
-        for part in ("worker", "gateway"):
-            (place / part).mkdir(mode=0o700)
-        as_worker = {"cluster_worker": True, "cluster_gateway": False, "worker_host": "build-1"}
-        worker = stack.enter_context(serving(place / "worker", **shared, **as_worker))
+def cluster(module_home: Path) -> Iterator[Cluster]:
+    with running_nats_server(module_home / "nats") as nats:
+        shared = settings_of(nats, cluster_lease_ms=3000, cluster_max_deliveries=1)
         limits = {"http_max_body_bytes": 4096}
-        gateway = stack.enter_context(serving(place / "gateway", http=True, **shared, **limits))
-        running = Cluster(nats, gateway, worker)
-        await_worker(running)
-        yield running
+        with (
+            serving(module_home / "worker", **shared, **as_worker("build-1")) as worker,
+            serving(module_home / "gateway", http=True, **shared, **limits) as gateway,
+        ):
+            running = Cluster(nats, gateway, worker)
+            await_worker(running)
+            yield running
 
 
 def await_worker(cluster: Cluster) -> None:

@@ -5,23 +5,20 @@ As soon as a job's end can be seen, no process with its mark may be alive, and e
 """
 
 import asyncio
-import os
-import signal
-import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from console_automation.adapters.sweep import VARIABLE
 from console_automation.app import App, open_app
 from console_automation.config import Settings
 from tests.conftest import CALM
 from tests.integration import portable_launcher
-from tests.processes import RUNNER, census, is_alive, is_held, new_mark
+from tests.integration.zoo import Zoo
+from tests.processes import RUNNER, is_alive, is_held
 from tests.waiting import PATIENCE, until
 
 WAIT_MS = PATIENCE * 1000
@@ -51,87 +48,46 @@ OUTSIDE = {
 EVERYWHERE = IN_THE_GROUP | OUTSIDE
 
 
-def stranger(mark: str, run_id: str) -> subprocess.Popen[bytes]:
-    """Start a process that looks much like one of a run, but is not."""
-    return subprocess.Popen(["sleep", mark], env={**os.environ, VARIABLE: run_id})
-
-
 @dataclass
-class Zoo:
-    """A job of every shape, and bystanders of whom nobody may take notice."""
+class Jobs(Zoo):
+    """A job of every shape."""
 
-    app: App
-    shapes: Mapping[str, tuple[str, int]]
-    marks: dict[str, str] = field(default_factory=dict)
-    jobs: dict[str, str] = field(default_factory=dict)
-    bystanders: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    ids: dict[str, str] = field(default_factory=dict)
 
     async def fill(self, **options: Any) -> None:
         """Start a job of every shape, and a stranger that does the same as one of their processes."""
-        for name, (text, _) in self.shapes.items():
-            mark = self.marks[name] = new_mark()
-            script = text.format(mark=mark)
+        for name in self.shapes:
+            script = self.line(name)
             job_id = await self.app.start_background_job("sh", ["-c", script], **options)
-            self.jobs[name] = job_id
-            self.bystanders.append(stranger(mark, f"{job_id}.10"))
-
-    async def until_grown(self) -> None:
-        """Return when every shape has all its processes."""
-        await until(lambda: not self._small(), "all shapes to have their processes")
-
-    def _small(self) -> list[str]:
-        alive = self.alive()
-        return [n for n, (_, count) in self.shapes.items() if len(alive.get(n, ())) < count]
-
-    def alive(self) -> dict[str, list[int]]:
-        """Return the live processes of each shape."""
-        strangers = {each.pid for each in self.bystanders}
-        found = census()
-        pids = {n: set(found.get(mark, ())) - strangers for n, mark in self.marks.items()}
-        return {name: sorted(left) for name, left in pids.items() if left}
+            self.ids[name] = job_id
+            self.add_stranger(name, f"{job_id}.10")
 
     async def ends(self) -> dict[str, tuple[str, str | None]]:
         """Return status and reason of each job, having looked for survivors at the moment it ended."""
 
         async def end(name: str) -> tuple[str, tuple[str, str | None]]:
-            job = await self.app.get_background_job_status(self.jobs[name], wait_ms=WAIT_MS)
+            job = await self.app.get_background_job_status(self.ids[name], wait_ms=WAIT_MS)
             assert name not in self.alive(), f"{name} is {job['status']}, but still alive"
             return name, (job["status"], job.get("reason"))
 
         return dict(await asyncio.gather(*map(end, self.shapes)))
 
 
-@pytest.fixture
-def zoos() -> Iterator[list[Zoo]]:
-    """Those that were opened: their bystanders must have lived through it all."""
-    opened: list[Zoo] = []
-    yield opened
-    for zoo in opened:
-        lived = [each.poll() is None for each in zoo.bystanders]
-        for each in zoo.bystanders:
-            each.kill()
-            each.wait()
-        for pids in zoo.alive().values():
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
-        assert all(lived), "a bystander was hit"
-
-
-async def cancel(zoo: Zoo) -> None:
+async def cancel(zoo: Jobs) -> None:
     await asyncio.gather(
-        *(zoo.app.call("console_cancel_job", jobId=job_id) for job_id in zoo.jobs.values())
+        *(zoo.app.call("console_cancel_job", jobId=job_id) for job_id in zoo.ids.values())
     )
 
 
-async def stop_the_daemon(zoo: Zoo) -> None:
+async def stop_the_daemon(zoo: Jobs) -> None:
     await zoo.app.engine.jobs.stop_all(grace=0.2)
 
 
-async def wait(zoo: Zoo) -> None:
+async def wait(zoo: Jobs) -> None:
     """The deadline ends them."""
 
 
-WAYS: dict[str, tuple[dict[str, Any], Callable[[Zoo], Awaitable[None]], tuple[str, str]]] = {
+WAYS: dict[str, tuple[dict[str, Any], Callable[[Jobs], Awaitable[None]], tuple[str, str]]] = {
     "cancel": ({}, cancel, ("cancelled", "cancelled")),
     "stopping the daemon": ({}, stop_the_daemon, ("cancelled", "cancelled")),
     "timeout": ({"timeout": DEADLINE_MS}, wait, ("failed", "timeout")),
@@ -149,7 +105,7 @@ def settings() -> Settings:
 @pytest.mark.parametrize("way", WAYS)
 async def test_nothing_of_a_job_is_left(app: App, zoos: list[Zoo], way: str) -> None:
     options, end, expected = WAYS[way]
-    zoo = Zoo(app, EVERYWHERE)
+    zoo = Jobs(app, EVERYWHERE)
     zoos.append(zoo)
     await zoo.fill(**options)
     if end is not wait:
@@ -166,7 +122,7 @@ async def test_nothing_in_its_group_is_left_where_there_are_no_subreapers(
     monkeypatch.setattr("console_automation.shim.launcher.__file__", portable_launcher.__file__)
     options, end, expected = WAYS[way]
     async with open_app(home, settings) as app:
-        zoo = Zoo(app, IN_THE_GROUP)
+        zoo = Jobs(app, IN_THE_GROUP)
         zoos.append(zoo)
         await zoo.fill(**options)
         if end is not wait:

@@ -2,8 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,10 @@ import pytest
 import trustme
 
 from console_automation.errors import Unavailable
-from tests.integration.daemons import Daemon, killable
+from tests.integration.daemons import killable
+from tests.integration.fleet import PATIENT, running_fleet
 from tests.integration.job_command import Shell
-from tests.integration.nats_server import running_nats_server
-from tests.waiting import until_now
 
-SHARED = {"cluster_key": "a key that only tests have", "cluster_lease_ms": 4000}
 Settings = dict[str, Any]
 
 
@@ -76,40 +72,19 @@ def by_certificate(place: Path) -> tuple[Settings, Settings, Settings]:
     return security, showing("client", client), showing("stranger", stranger)
 
 
-@contextmanager
-def machine(place: Path, name: str, **settings: Any) -> Iterator[Daemon]:
-    (place / name).mkdir(mode=0o700)
-    with killable(place / name, **SHARED, **settings) as daemon:
-        yield daemon
-
-
-def lives(gateway: Daemon) -> list[str]:
-    workers = gateway.call("console_list_workers")["workers"]
-    return [each["host"] for each in workers if each["status"] == "live"]
-
-
 def what_doctor_says_of_nats(home: Path, directory: Path) -> str:
     found = json.loads(Shell(home, directory).job("doctor", "--json").stdout)["checks"]
     return next(str(each["remark"]) for each in found if each["name"] == "nats")
 
 
 @pytest.mark.parametrize("way", [by_password, by_nkey, by_certificate])
-def test_who_is_let_in_has_jobs_run_and_who_is_not_is_told_so(
-    home: Path, tmp_path: Path, way: Any
-) -> None:
+def test_who_is_let_in_has_jobs_run_and_who_is_not_is_told_so(tmp_path: Path, way: Any) -> None:
     security, let_in, kept_out = way(tmp_path)
-    with running_nats_server(tmp_path / "nats", security=security) as nats:
-        there = {"nats_url": nats.url, "toolsets": "jobs cluster"}
-        worker = {"cluster_worker": True, "worker_host": "w"}
-        with (
-            machine(home, "worker", **there, **let_in, **worker),
-            machine(home, "gateway", **there, **let_in) as gateway,
-            machine(home, "outside", **there, **kept_out) as outside,
-        ):
-            until_now(lambda: "w" in lives(gateway), "the worker")
-            job = gateway.submit("exit 42", target="w")
-            assert gateway.over(job)["exitCode"] == 42
-            assert "with JetStream" in what_doctor_says_of_nats(gateway.home, tmp_path)
+    with running_fleet(("w",), security=security, **let_in, **PATIENT) as fleet:
+        job = fleet.gateway.submit("exit 42", target="w")
+        assert fleet.gateway.over(job)["exitCode"] == 42
+        assert "with JetStream" in what_doctor_says_of_nats(fleet.gateway.home, tmp_path)
+        with killable(fleet.place / "outside", **{**fleet.settings, **kept_out}) as outside:
             with pytest.raises(Unavailable, match="cannot be reached"):
                 outside.submit("exit 42", target="w")
             told = what_doctor_says_of_nats(outside.home, tmp_path)

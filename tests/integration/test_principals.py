@@ -6,10 +6,8 @@ principal's jobs by id; foreign and unknown give the same answer.
 
 import json
 import re
-import shutil
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -47,11 +45,9 @@ SECRET = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
-    with serving(home, http=True, max_wait_ms=1000, **TOOLSETS) as running:
+def server(module_home: Path) -> Iterator[Server]:
+    with serving(module_home, http=True, max_wait_ms=1000, **TOOLSETS) as running:
         yield running
-    shutil.rmtree(home, ignore_errors=True)
 
 
 async def prepared(server: Server) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import random
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from console_automation.app import App, open_app
 from console_automation.config import Settings
 from tests.conftest import CALM
 from tests.integration.clients import Library
+from tests.integration.conftest import Disk
 from tests.integration.consoles import Console, opened
 from tests.integration.servers import end_everything
 from tests.integration.steps import ok, refused
-from tests.integration.test_full_disk_output import Disk
 from tests.integration.test_output_bounds import STATE_FILE, disk_of
 from tests.processes import is_alive, parent_of, resident_bytes
 from tests.waiting import until
@@ -280,22 +279,6 @@ async def test_an_idle_session_is_closed_and_one_that_prints_is_not(home: Path) 
 
 
 # -- a full disk -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def disk(home: Path) -> Iterator[Disk]:
-    """The disk under the run directories: a small one of the test's own."""
-    runs = home / "runs"
-    runs.mkdir(mode=0o700)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(runs)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield Disk(runs)
-    subprocess.run(["umount", "-l", str(runs)], check=True)
 
 
 async def test_a_full_disk_kills_no_session_and_it_heals(disk: Disk, app: App, home: Path) -> None:

@@ -5,8 +5,6 @@ Every process of a shape bears its mark, a number, in its arguments; the environ
 """
 
 import asyncio
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from console_automation.adapters.sweep import VARIABLE
 from console_automation.app import App, open_app
 from console_automation.config import Settings
 from tests.conftest import CALM
@@ -28,7 +25,8 @@ from tests.integration.daemons import killable
 from tests.integration.driven import open_session
 from tests.integration.servers import end_everything
 from tests.integration.steps import ok
-from tests.processes import RUNNER, bearing, census, is_alive, is_held, new_mark
+from tests.integration.zoo import Zoo
+from tests.processes import RUNNER, bearing, is_alive, is_held, new_mark
 from tests.waiting import PATIENCE, until, until_now
 
 #: What is typed into a shell, with the number of processes that come to bear the mark.
@@ -50,45 +48,21 @@ SHAPES = {
 SHELL_IS_DEAF = "trap '' HUP TERM; "
 
 
-def stranger(mark: str, session_id: str) -> subprocess.Popen[bytes]:
-    """Start a process that looks much like one of a session, but is not."""
-    return subprocess.Popen(["sleep", mark], env={**os.environ, VARIABLE: f"{session_id}.10"})
-
-
 @dataclass
-class Zoo:
-    """A session for every shape, and bystanders of whom nobody may take notice."""
+class Sessions(Zoo):
+    """A session for every shape."""
 
-    app: App
-    home: Path
-    marks: dict[str, str] = field(default_factory=dict)
     consoles: dict[str, Console] = field(default_factory=dict)
-    bystanders: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    async def fill(self) -> None:
+    async def fill(self, home: Path) -> None:
         """Open a session for every shape, and start a stranger that does the same."""
-        await asyncio.gather(*map(self._open, SHAPES))
+        await asyncio.gather(*(self._open(name, home) for name in self.shapes))
 
-    async def until_grown(self) -> None:
-        """Return when every shape has all its processes."""
-        await until(lambda: not self._small(), "all shapes to have their processes")
-
-    async def _open(self, name: str) -> None:
-        mark = self.marks[name] = new_mark()
-        console = self.consoles[name] = await opened(Library(self.app), self.home, "bash")
-        self.bystanders.append(stranger(mark, console.id))
-        await console.start(SHAPES[name][0].format(mark=mark), options={"timeout": 0})
-
-    def _small(self) -> list[str]:
-        alive = self.alive()
-        return [name for name, (_, count) in SHAPES.items() if len(alive.get(name, ())) < count]
-
-    def alive(self) -> dict[str, list[int]]:
-        """Return the live processes of each shape."""
-        strangers = {each.pid for each in self.bystanders}
-        found = census()
-        pids = {name: set(found.get(mark, ())) - strangers for name, mark in self.marks.items()}
-        return {name: sorted(left) for name, left in pids.items() if left}
+    async def _open(self, name: str, home: Path) -> None:
+        line = self.line(name)
+        console = self.consoles[name] = await opened(Library(self.app), home, "bash")
+        self.add_stranger(name, f"{console.id}.10")
+        await console.start(line, options={"timeout": 0})
 
     async def ends(self) -> dict[str, str]:
         """Return why each is closed, having looked for survivors at the moment it was."""
@@ -109,46 +83,30 @@ def nothing_is_left(home: Path) -> Iterator[None]:
     end_everything(home)
 
 
-@pytest.fixture
-def zoos() -> Iterator[list[Zoo]]:
-    """Those that were opened: their bystanders must have lived through it all."""
-    made: list[Zoo] = []
-    yield made
-    for zoo in made:
-        lived = [each.poll() is None for each in zoo.bystanders]
-        for each in zoo.bystanders:
-            each.kill()
-            each.wait()
-        for pids in zoo.alive().values():
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
-        assert all(lived), "a bystander was hit"
-
-
-async def stop(zoo: Zoo) -> None:
+async def stop(zoo: Sessions) -> None:
     await asyncio.gather(*(each.ok("console_stop_session") for each in zoo.consoles.values()))
 
 
-async def force(zoo: Zoo) -> None:
+async def force(zoo: Sessions) -> None:
     stops = (each.ok("console_stop_session", force=True) for each in zoo.consoles.values())
     await asyncio.gather(*stops)
 
 
-async def stop_the_daemon(zoo: Zoo) -> None:
+async def stop_the_daemon(zoo: Sessions) -> None:
     await zoo.app.engine.consoles.stop_all(grace=0.2)
 
 
-async def clean_up(zoo: Zoo) -> None:
+async def clean_up(zoo: Sessions) -> None:
     await ok(
         Library(zoo.app), "console_cleanup_sessions", options={"inactive": 0, "olderThan": 9e6}
     )
 
 
-async def wait(zoo: Zoo) -> None:
+async def wait(zoo: Sessions) -> None:
     """A limit ends them."""
 
 
-WAYS: dict[str, tuple[dict[str, Any], Callable[[Zoo], Awaitable[None]], str]] = {
+WAYS: dict[str, tuple[dict[str, Any], Callable[[Sessions], Awaitable[None]], str]] = {
     "stop": ({}, stop, "stopped"),
     "force": ({}, force, "stopped"),
     "stopping the daemon": ({}, stop_the_daemon, "stopped"),
@@ -163,9 +121,9 @@ async def test_nothing_of_a_session_is_left(home: Path, zoos: list[Zoo], way: st
     knobs, end, expected = WAYS[way]
     settings = Settings(**CALM, kill_grace_ms=200, max_wait_ms=5_000, **knobs)
     async with open_app(home, settings) as app:
-        zoo = Zoo(app, home)
+        zoo = Sessions(app, SHAPES)
         zoos.append(zoo)
-        await zoo.fill()
+        await zoo.fill(home)
         if end is not wait:
             await zoo.until_grown()
         await end(zoo)

@@ -14,25 +14,17 @@ from typing import Any
 
 import pytest
 
-from tests.integration.daemons import Caller, Daemon, killable
+from tests.integration.daemons import (
+    Caller,
+    Daemon,
+    kill_both,
+    kill_the_daemon,
+    kill_the_launcher,
+    killable,
+)
 from tests.integration.driven import Driven, open_session
 from tests.processes import bearing, is_alive, new_mark, parent_of
 from tests.waiting import until_now
-
-
-def kill_the_daemon(daemon: Daemon) -> None:
-    daemon.kill()
-
-
-def kill_the_launcher(daemon: Daemon) -> None:
-    daemon.launcher().kill()
-
-
-def kill_both(daemon: Daemon) -> None:
-    launcher = daemon.launcher()
-    launcher.suspend()  # or it would end by itself, because its daemon is gone
-    daemon.kill()
-    launcher.kill()
 
 
 def end_the_daemon(daemon: Daemon) -> None:

@@ -3,9 +3,6 @@ and nothing stays of the client, nor of sessions that were stopped.
 """
 
 import json
-import shutil
-import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from console_automation import paths
-from console_automation.frontends.handshake import PROTOCOL
 from tests.integration.driven import Driven, open_session
 from tests.integration.raw import CLIENT, LEGACY, RawBridge, bridge
 from tests.integration.servers import Server, serving
-from tests.integration.test_bridge_vanishing import held, is_alone, resident, tool_call
+from tests.integration.vanishing import Crowd, held, is_alone, resident, tool_call
 from tests.processes import is_alive
 from tests.waiting import until_now
 
@@ -27,12 +22,15 @@ SESSIONS = 50
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server(module_home: Path) -> Iterator[Server]:
     """A daemon that nobody else is connected to, so that its figures mean something."""
-    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
-    with serving(home) as running:
+    with serving(module_home) as running:
         yield running
-    shutil.rmtree(home)
+
+
+@pytest.fixture
+def crowd(server: Server) -> Crowd:
+    return Crowd(server, ROUNDS, growth=4_000_000)
 
 
 @pytest.fixture
@@ -70,70 +68,34 @@ def conversation(session_id: str) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def cut(data: bytes, number: int) -> bytes:
-    """Return the beginning of the data; over all rounds the end wanders from its start to its end."""
-    return data[: len(data) * (number + 1) // ROUNDS]
-
-
-def leaves_nothing(server: Server, vanish: Any, *, step: int = 1) -> None:
-    """Have clients vanish in many ways, and see that the daemon is as it was."""
-    for number in range(0, ROUNDS, 2 * step):  # whatever is kept after first use is kept now
-        vanish(number)
-    until_now(lambda: is_alone(server))
-    before, memory = held(server), resident(server)
-    for number in range(0, ROUNDS, step):
-        vanish(number)
-    until_now(lambda: is_alone(server))
-    until_now(lambda: held(server) <= before + 2)  # two that are just being closed or opened
-    assert resident(server) - memory < 4_000_000
-    assert "Traceback" not in (server.home / "daemon.log").read_text()
-
-
 def test_the_socket_cut_at_any_byte_while_a_session_is_driven(
-    server: Server, session: Driven
+    crowd: Crowd, session: Driven
 ) -> None:
-    hello = {
-        "hello": "mcp",
-        "protocol": PROTOCOL,
-        "version": "0",
-        "pid": 1,
-        "cwd": "/",
-        "environment": {},
-    }
-    said = json.dumps(hello).encode() + b"\n" + conversation(session.id)
-
-    def vanish(number: int) -> None:
-        with socket.socket(socket.AF_UNIX) as line:
-            line.connect(paths.daemon_socket(str(server.home)))
-            line.sendall(cut(said, number))
-            if number % 3 == 0 and number * len(said) // ROUNDS > len(json.dumps(hello)):
-                line.recv(1)  # it goes with answers unread
-            if number % 3 == 1:
-                line.shutdown(socket.SHUT_WR)
-
-    leaves_nothing(server, vanish)
+    crowd.leaves_nothing_on_the_socket(conversation(session.id))
 
 
 def test_stdio_closed_in_the_middle_of_a_line_while_a_session_is_driven(
-    server: Server, session: Driven
+    server: Server, crowd: Crowd, session: Driven
 ) -> None:
     said = conversation(session.id)
 
     def vanish(number: int) -> None:
         with bridge(server.home, legacy=False) as wire:
-            wire.send(cut(said, number))
+            wire.send(crowd.cut(said, number))
 
-    leaves_nothing(server, vanish, step=29)
+    crowd.leaves_nothing(vanish, step=29)
 
 
-def test_a_bridge_killed_while_it_waits_for_a_session(server: Server, session: Driven) -> None:
+def test_a_bridge_killed_while_it_waits_for_a_session(
+    server: Server, crowd: Crowd, session: Driven
+) -> None:
     def vanish(number: int) -> None:
         wire = RawBridge(server.home)
         wire.send(conversation(session.id))
         wire.answer(2)
         wire.kill()
 
-    leaves_nothing(server, vanish, step=29)
+    crowd.leaves_nothing(vanish, step=29)
 
 
 def test_a_command_typed_by_a_client_that_vanished_has_its_true_end(

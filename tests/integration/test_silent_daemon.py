@@ -38,14 +38,9 @@ module, sys.argv[1:] = sys.argv[1], ["status"]
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    import shutil
-    import tempfile
-
-    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
-    with killable(home) as running:
+def daemon(module_home: Path) -> Iterator[Daemon]:
+    with killable(module_home) as running:
         yield running
-    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture

@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from console_automation.frontends import launch
-from tests.integration.daemons import Caller, Daemon, Gate, killable
+from tests.integration.daemons import (
+    Caller,
+    Daemon,
+    Gate,
+    kill_both,
+    kill_the_daemon,
+    kill_the_launcher,
+    killable,
+)
 from tests.integration.servers import configure, end_everything
 from tests.processes import is_alive
 from tests.waiting import until_now
@@ -31,21 +39,6 @@ ENDS: dict[str, tuple[str, int | None, str | None]] = {
     "kill -KILL $$": ("failed", None, "SIGKILL"),
     "kill -SEGV $$": ("failed", None, "SIGSEGV"),
 }
-
-
-def kill_the_daemon(daemon: Daemon) -> None:
-    daemon.kill()
-
-
-def kill_the_launcher(daemon: Daemon) -> None:
-    daemon.launcher().kill()
-
-
-def kill_both(daemon: Daemon) -> None:
-    launcher = daemon.launcher()
-    launcher.suspend()  # or it would end by itself, because its daemon is gone
-    daemon.kill()
-    launcher.kill()
 
 
 @pytest.mark.parametrize("kill", [kill_the_daemon, kill_the_launcher, kill_both])

@@ -2,9 +2,7 @@
 
 import json
 import re
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -32,15 +30,13 @@ JOBS: tuple[dict[str, Any], ...] = (
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server(module_home: Path) -> Iterator[Server]:
     """A daemon whose user has defined some jobs."""
-    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
     toolsets = "jobs definitions workflows"
-    with serving(home, http=True, max_wait_ms=1000, toolsets=toolsets) as running:
+    with serving(module_home, http=True, max_wait_ms=1000, toolsets=toolsets) as running:
         for definition in JOBS:
             running.call("console_register_job", **definition)
         yield running
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def of(name: str, job: str = "open", **fields: Any) -> dict[str, Any]:

@@ -11,8 +11,14 @@ from console_automation.frontends.client import Client, Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from argparse import Namespace
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
+
+    from console_automation.frontends.cli.streams import Streams
+
+    Run = Callable[[Namespace, Client, Streams], int]
+    Take = Callable[[argparse.ArgumentParser], None]
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
@@ -52,6 +58,30 @@ def take_json(parser: argparse.ArgumentParser) -> None:
     """Have a command print JSON when asked."""
     parser.add_argument(
         "--json", action="store_true", help="print the result as JSON (docs/cli.md has the schema)"
+    )
+
+
+def take_commands(
+    parser: argparse.ArgumentParser,
+    *commands: "tuple[str, Run, Take, str, str]",
+    about: "Mapping[str, str]",
+) -> None:
+    """Have a command take one of these commands: its name, what runs it, what it takes besides --json,
+    its one line of help, the words of an example. `about` describes those of which more is to be said.
+    """
+    below = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    for name, run, take, help, example in commands:
+        shown = f"example:\n  {parser.prog} {name} {example}"
+        command = below.add_parser(name, help=help, description=about.get(name, help), epilog=shown)
+        command.set_defaults(run=run)
+        take(command)
+        take_json(command)
+
+
+def take_pairs(parser: argparse.ArgumentParser, *names: str, help: str | None) -> None:
+    """Have a command take an option, as often as one likes, each time with a pair."""
+    parser.add_argument(
+        *names, type=pair, action="append", metavar="NAME=VALUE", default=[], help=help
     )
 
 

@@ -5,8 +5,6 @@ process and over a wire.
 The tests of a module share a connection, and the daemon is everybody's: none relies on being alone.
 """
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from console_automation.app import open_app
 from console_automation.config import OnShutdown, Settings
 from console_automation.operations.schemas import result_schema
 from console_automation.operations.table import OPERATIONS
-from tests.conftest import CALM
+from tests.conftest import CALM, new_home
 from tests.integration.clients import (
     Answer,
     Client,
@@ -75,11 +73,10 @@ class Checked:
 async def client(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Client]:
     """A client over one of the front ends, the same for all tests of a module."""
     if request.param == "library":
-        home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
         settings = Settings(**{**CALM, **SETTINGS}, on_shutdown=OnShutdown.STOP)
-        async with open_app(home, settings) as app:
-            yield Checked(Library(app))
-        shutil.rmtree(home, ignore_errors=True)
+        with new_home() as home:
+            async with open_app(home, settings) as app:
+                yield Checked(Library(app))
     elif request.param == "command line":
         yield Checked(CommandLine(server.home))
     else:

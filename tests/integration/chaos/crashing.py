@@ -12,8 +12,9 @@ import os
 import re
 import signal
 from asyncio import Future, get_running_loop, iscoroutine
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from console_automation.engine.engine import Engine
 from console_automation.frontends import daemon as runner
 from console_automation.ports.runs import RunObserver
 from console_automation.ports.stores import Entry
-from tests.integration.daemons import serve_as_installed
+from tests.integration.daemons import Daemon, Serve, killable, serve_as_installed
 
 STORE = ("insert", "update", "delete")
 WORKFLOWS = ("add_run", "save_step", "save_run")
@@ -163,6 +164,26 @@ def serve_and_die(point: str | None, passed: Path, home: Path) -> int:
 def serve_and_kill(points: Sequence[str], target: Path, passed: Path, home: Path) -> int:
     """Run a daemon that kills a server, whose pid is in a file, once at each of several points."""
     return _serve(Mine(points, target, passed), home)
+
+
+@contextmanager
+def dying(
+    home: Path, points: list[str], **settings: Any
+) -> Iterator[tuple[Daemon, Callable[[], None]]]:
+    """Run one daemon after another, each dying at its point, and at last one that lives; with what starts
+    the next one. Takes the points out of the list, and writes what is passed into `home/passed`."""
+    passed = home / "passed"
+    passed.touch()
+
+    def next_one() -> Serve:
+        return partial(serve_and_die, points.pop(0) if points else None, passed)
+
+    def revive() -> None:
+        assert daemon.join() == -signal.SIGKILL
+        daemon.start(next_one())
+
+    with killable(home, next_one(), **settings) as daemon:
+        yield daemon, revive
 
 
 def _serve(fuse: Fuse, home: Path) -> int:

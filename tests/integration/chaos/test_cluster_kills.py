@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration.chaos.crashing import serve_and_die, serve_and_kill
-from tests.integration.chaos.fleet import GATEWAY, Fleet, running_fleet
+from tests.integration.fleet import GATEWAY, Fleet, running_fleet
 from tests.waiting import PATIENCE, until_now
 
 HOSTS = ("a", "b")

@@ -18,8 +18,9 @@ from console_automation.adapters.nats.access import Access
 from console_automation.adapters.nats.bus import NatsBus
 from console_automation.core.seal import seal
 from console_automation.errors import BadRequest, JobNotFound, Unavailable
-from tests.integration.chaos.fleet import LEASE_MS, Fleet, running_fleet
+from tests.integration.clusters import as_worker
 from tests.integration.daemons import Gate, killable
+from tests.integration.fleet import LEASE_MS, Fleet, running_fleet
 from tests.integration.nats_server import NatsServer
 from tests.waiting import until, until_now
 
@@ -212,8 +213,7 @@ def test_a_second_worker_of_a_name_takes_nothing_while_the_first_is_alive(
     fleet: Fleet, key: str
 ) -> None:
     home = fleet.place / "second"
-    home.mkdir(mode=0o700)
-    settings = fleet.settings | {"cluster_worker": True, "worker_host": "a"}
+    settings = fleet.settings | as_worker("a")
     with killable(home, **settings) as second:
         log = home / "daemon.log"
         until_now(lambda: "taken by another worker" in log.read_text(), "the second to be refused")

@@ -6,7 +6,6 @@ Promise 5: output and exact exit code are kept. Each point is one way for the da
 the middle of the same story; the checks are in `story.tell`.
 """
 
-import signal
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import pytest
 
 from console_automation.frontends.launch import DaemonUnavailable
 from tests.integration.chaos import story
-from tests.integration.chaos.crashing import STORE, serve_and_die
-from tests.integration.daemons import Serve, killable
+from tests.integration.chaos.crashing import STORE, dying, serve_and_die
+from tests.integration.daemons import killable
 
 #: What a daemon does for the jobs of the story. It can die before and after each of these, and
 #: during a write.
@@ -48,21 +47,11 @@ def points_of(step: str) -> list[str]:
 
 def live_through(home: Path, points: list[str]) -> set[str]:
     """Tell the story to one daemon after another, each dying at its point; return what was passed."""
-    passed = home / "passed"
-    passed.touch()
-
-    def next_one() -> Serve:
-        return partial(serve_and_die, points.pop(0) if points else None, passed)
-
-    def revive() -> None:
-        assert daemon.join() == -signal.SIGKILL
-        daemon.start(next_one())
-
-    with killable(home, next_one(), max_concurrent_jobs=3) as daemon:
+    with dying(home, points, max_concurrent_jobs=3) as (daemon, revive):
         story.tell(story.Client(daemon, revive), daemon.gate)
         assert not points, "the story was over before a daemon died"
         story.nothing_kept(home / "runs")
-    return set(passed.read_text().splitlines())
+    return set((home / "passed").read_text().splitlines())
 
 
 @pytest.mark.parametrize("step", STEPS)

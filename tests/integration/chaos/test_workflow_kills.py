@@ -5,7 +5,6 @@ dies; an acknowledged run is there and comes to its end.
 """
 
 import random
-import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.chaos.crashing import serve_and_die
+from tests.integration.chaos.crashing import dying
 from tests.integration.chaos.story import Client
-from tests.integration.daemons import Caller, Serve, killable
+from tests.integration.daemons import Caller, killable
 from tests.waiting import until_now
 
 #: Notes that it has run, and passes on what it was given with its own name added.
@@ -92,17 +91,7 @@ DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
 @pytest.mark.parametrize("write", ["add_run", "save_step", "save_run", "insert Submitted Picked"])
 def test_daemons_that_die_around_a_write_lose_and_repeat_no_step(home: Path, write: str) -> None:
     points = [f"{side} {write}" for side in ("before", "during", "after")]
-    passed = home / "passed"
-    passed.touch()
-
-    def next_one() -> Serve:
-        return partial(serve_and_die, points.pop(0) if points else None, passed)
-
-    def revive() -> None:
-        assert daemon.join() == -signal.SIGKILL
-        daemon.start(next_one())
-
-    with killable(home, next_one()) as daemon:
+    with dying(home, points) as (daemon, revive):
         person = Person(daemon, revive)
         check(person, person.over(person.begin(DIAMOND)), DIAMOND)
         assert not points, "the story was over before a daemon died"

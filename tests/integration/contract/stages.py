@@ -3,8 +3,11 @@
 Imports nothing that only POSIX has: the terminal part of the contract runs on Windows, too.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from console_automation.core.job import Exit
 from console_automation.core.recovery import RunFacts
@@ -44,6 +47,9 @@ class Observer:
         return self.exits.get(run_id) or (on_record and on_record.exit)
 
 
+S = TypeVar("S", bound="Stage")
+
+
 class Stage:
     """A host and who listens to it."""
 
@@ -63,7 +69,17 @@ class Stage:
         await self.open()
 
     def make(self) -> RunHost:
-        raise NotImplementedError
+        """Return a host that knows nothing yet: one on shims, unless a kind of stage has another."""
+        from console_automation.adapters.shims import ShimHost
+
+        return ShimHost(
+            runs=self.home / "runs",
+            path=self.home / "shims.sock",
+            boot_id="this-boot",
+            max_idle=4,
+            uses=50,
+            log_file=self.home / "log",
+        )
 
     async def begun(self, run_id: str) -> int:
         return await until(lambda: self.observer.started.get(run_id), f"{run_id} to start")
@@ -73,3 +89,15 @@ class Stage:
 
     async def fact(self, run_id: str) -> RunFacts:
         return await until(lambda: self.observer.found.get(run_id), f"{run_id} to be found")
+
+
+@asynccontextmanager
+async def played(stage: S) -> AsyncIterator[S]:
+    """Open a stage, and leave no run behind."""
+    await stage.open()
+    yield stage
+    for run_id in stage.observer.started:
+        if stage.observer.end_of(run_id) is None:
+            stage.host.stop(run_id, signal=9, grace=0.0)
+            await stage.ended(run_id)
+    await stage.host.close()

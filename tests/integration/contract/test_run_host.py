@@ -12,14 +12,13 @@ import pytest
 
 from console_automation.adapters.memory_host import MemoryHost
 from console_automation.adapters.output_log import SegmentLog
-from console_automation.adapters.shims import ShimHost
 from console_automation.core.job import Cause, Channel, Job, Phase
 from console_automation.core.output import Page
 from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import Conflict
 from console_automation.ports.runs import RunHost
 from tests.builders import job, script, spec
-from tests.integration.contract.stages import Stage
+from tests.integration.contract.stages import Stage, played
 from tests.waiting import PATIENCE, until
 
 FOREVER = "sleep 1000"
@@ -42,16 +41,6 @@ class JobStage(Stage):
 
 
 class ShimStage(JobStage):
-    def make(self) -> RunHost:
-        return ShimHost(
-            runs=self.home / "runs",
-            path=self.home / "shims.sock",
-            boot_id="this-boot",
-            max_idle=4,
-            uses=50,
-            log_file=self.home / "log",
-        )
-
     def times_begun(self, run_id: str) -> int:
         marks = self.home / run_id
         return len(marks.read_text().splitlines()) if marks.exists() else 0
@@ -77,13 +66,8 @@ class MemoryStage(JobStage):
 @pytest.fixture(params=["shims", "memory"])
 async def stage(request: pytest.FixtureRequest, home: Path) -> AsyncIterator[JobStage]:
     opened = ShimStage(home) if request.param == "shims" else MemoryStage(home)
-    await opened.open()
-    yield opened
-    for run_id in opened.observer.started:
-        if opened.observer.end_of(run_id) is None:
-            opened.host.stop(run_id, signal=9, grace=0.0)
-            await opened.ended(run_id)
-    await opened.host.close()
+    async with played(opened):
+        yield opened
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])

@@ -30,7 +30,7 @@ from console_automation.core.recovery import Hold, RunFacts
 from console_automation.errors import ConsoleAutomationError
 from console_automation.ports.runs import RunHost
 from tests.integration.contract import fake_winpty
-from tests.integration.contract.stages import Stage
+from tests.integration.contract.stages import Stage, played
 from tests.waiting import PATIENCE, until
 
 SIZE = TerminalSize(cols=101, rows=37)
@@ -49,7 +49,7 @@ BACKENDS = [
 
 
 class TerminalStage(Stage):
-    """A stage for programs on terminals."""
+    """A stage for programs on terminals, which shims have."""
 
     outlives = True  #: whether runs go on when their host has closed
 
@@ -73,20 +73,6 @@ class TerminalStage(Stage):
 
     async def shows(self, text: str, run_id: str = RUN) -> None:
         await until(lambda: text in self.printed(run_id), f"{text!r} to be printed")
-
-
-class ShimStage(TerminalStage):
-    def make(self) -> RunHost:
-        from console_automation.adapters.shims import ShimHost
-
-        return ShimHost(
-            runs=self.home / "runs",
-            path=self.home / "shims.sock",
-            boot_id="this-boot",
-            max_idle=4,
-            uses=50,
-            log_file=self.home / "log",
-        )
 
 
 class WindowsStage(TerminalStage):
@@ -118,14 +104,9 @@ async def stage(
 ) -> AsyncIterator[TerminalStage]:
     if request.param == "winpty's interface":
         monkeypatch.setitem(sys.modules, "winpty", fake_winpty)
-    opened = ShimStage(home) if request.param == "shims" else WindowsStage(home)
-    await opened.open()
-    yield opened
-    for run_id in opened.observer.started:
-        if opened.observer.end_of(run_id) is None:
-            opened.host.stop(run_id, signal=9, grace=0.0)
-            await opened.ended(run_id)
-    await opened.host.close()
+    opened = TerminalStage(home) if request.param == "shims" else WindowsStage(home)
+    async with played(opened):
+        yield opened
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 126, 127, 137, 255])

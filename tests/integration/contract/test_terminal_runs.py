@@ -15,6 +15,7 @@ from console_automation.core.job import Cause, Command, Exit, OutputCounts, Term
 from console_automation.errors import Unavailable
 from console_automation.shim import wiring
 from tests.builders import command, script
+from tests.integration.contract.stages import played
 from tests.integration.contract.test_run_host import ShimStage, pages
 from tests.processes import bearing, is_alive, new_mark, parent_of
 from tests.waiting import PATIENCE, until
@@ -33,14 +34,8 @@ BASH = command(
 
 @pytest.fixture
 async def stage(home: Path) -> AsyncIterator[ShimStage]:
-    opened = ShimStage(home)
-    await opened.open()
-    yield opened
-    for run_id in opened.observer.started:
-        if opened.observer.end_of(run_id) is None:
-            opened.host.stop(run_id, signal=9, grace=0.0)
-            await opened.ended(run_id)
-    await opened.host.close()
+    async with played(ShimStage(home)) as opened:
+        yield opened
 
 
 def start(stage: ShimStage, what: Command | str, run_id: str = RUN, **fields: Any) -> str:

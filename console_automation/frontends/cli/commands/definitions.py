@@ -23,14 +23,7 @@ def configure(parser: "ArgumentParser") -> None:
     add = parser.add_argument
     add("name", nargs="?", metavar="DEFINITION", help="just this one")
     add("--tag", action="append", default=[], help="with this tag; repeated: any of them")
-    add(
-        "--label",
-        type=arguments.pair,
-        action="append",
-        metavar="NAME=VALUE",
-        default=[],
-        help="with this label; repeated: all of them",
-    )
+    arguments.take_pairs(parser, "--label", help="with this label; repeated: all of them")
     add("-q", "--query", metavar="TEXT", help="with this text in name or description")
     arguments.take_json(parser)
 

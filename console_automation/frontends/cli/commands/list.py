@@ -37,14 +37,7 @@ def configure(parser: "ArgumentParser") -> None:
     )
     add("-s", "--session", metavar="SESSION", help="only those of this session")
     add("-n", "--name", help="only those of this name")
-    add(
-        "--tag",
-        type=arguments.pair,
-        action="append",
-        metavar="NAME=VALUE",
-        default=[],
-        help="only those with this tag; may be repeated",
-    )
+    arguments.take_pairs(parser, "--tag", help="only those with this tag; may be repeated")
     add("-l", "--limit", type=int, default=50, metavar="N", help="at most N; default 50")
     add("--cursor", metavar="ID", help="older than this; the nextCursor of --json")
     arguments.take_json(parser)

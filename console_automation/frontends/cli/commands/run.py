@@ -44,15 +44,7 @@ def configure(parser: "ArgumentParser") -> None:
     add(
         "-s", "--session", metavar="SESSION", help="group with a cap of its own, or an open session"
     )
-    add(
-        "-e",
-        "--env",
-        type=arguments.pair,
-        action="append",
-        metavar="NAME=VALUE",
-        default=[],
-        help="set a variable; may be repeated",
-    )
+    arguments.take_pairs(parser, "-e", "--env", help="set a variable; may be repeated")
     add(
         "--target",
         metavar="TARGET",
@@ -64,14 +56,7 @@ def configure(parser: "ArgumentParser") -> None:
     add("--stdin", action="store_true", help="keep its stdin open for `job send`")
     add("--input", metavar="FILE", help="feed it this file as stdin; - is our own stdin")
     add("--tty", action="store_true", help="run it on a terminal; see `job attach`")
-    add(
-        "--tag",
-        type=arguments.pair,
-        action="append",
-        metavar="NAME=VALUE",
-        default=[],
-        help="to find it by; may be repeated",
-    )
+    arguments.take_pairs(parser, "--tag", help="to find it by; may be repeated")
     add(
         "--notify",
         type=_receiver,

@@ -35,8 +35,8 @@ _OVERLAP = ("skip", "queue", "allow")
 def configure(parser: "ArgumentParser") -> None:
     """Say which commands there are."""
     parser.set_defaults(run=_list, all=False)
-    commands = parser.add_subparsers(metavar="COMMAND", parser_class=arguments.Parser)
-    for name, run, take, help, example in (
+    arguments.take_commands(
+        parser,
         ("create", _create, _take_create, "make one", "-n poll --every 5m ./poll.sh"),
         ("list", _list, _take_list, "list them, oldest first", "--all"),
         ("show", _show, _take_show, "show one with its history", "nightly"),
@@ -45,13 +45,8 @@ def configure(parser: "ArgumentParser") -> None:
         ("deactivate", _deactivate, _take_schedule, "have it fire no more", "poll"),
         ("trigger", _trigger, _take_trigger, "run it now", "-w nightly"),
         ("delete", _delete, _take_schedule, "forget one; its jobs go on", "poll"),
-    ):
-        about = _ABOUT.get(name, help)
-        shown = f"example:\n  {parser.prog} {name} {example}"
-        command = commands.add_parser(name, help=help, description=about, epilog=shown)
-        command.set_defaults(run=run)
-        take(command)
-        arguments.take_json(command)
+        about=_ABOUT,
+    )
 
 
 #: What there is to say of a command beside its one line.
@@ -141,14 +136,7 @@ def _take_create(parser: "ArgumentParser") -> None:
     add("-d", "--dir", metavar="DIR", help="run it there; default: here")
     add("-p", "--priority", type=int, metavar="1-10", help="10 runs first; default 5")
     for names, help in ((("-e", "--env"), "set a variable"), (("--tag",), "tag its jobs")):
-        add(
-            *names,
-            type=arguments.pair,
-            action="append",
-            metavar="NAME=VALUE",
-            default=[],
-            help=f"{help}; may be repeated",
-        )
+        arguments.take_pairs(parser, *names, help=f"{help}; may be repeated")
     add("--job", metavar="DEFINITION", help="run a job definition instead of a command")
     add("--input", type=_object, metavar="JSON", help="what that is given")
     add("--inactive", action="store_true", help="do not fire before it is activated")

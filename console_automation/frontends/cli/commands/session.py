@@ -33,8 +33,8 @@ _POLICIES = ("accept_new", "ask", "strict", "off")
 def configure(parser: "ArgumentParser") -> None:
     """Say which commands there are."""
     parser.set_defaults(run=_ls, all=False)
-    commands = parser.add_subparsers(metavar="COMMAND", parser_class=arguments.Parser)
-    for name, run, take, help, example in (
+    arguments.take_commands(
+        parser,
         ("new", _new, _take_new, "open one", "-n db --attach psql"),
         ("ls", _ls, _take_ls, "list them, newest first", "--all"),
         ("exec", _exec, _take_exec, "execute a command in its shell", "build make -j4"),
@@ -44,13 +44,8 @@ def configure(parser: "ArgumentParser") -> None:
         ("logs", _logs, _take_logs, "show what it has printed, or follow it", "-f build"),
         ("resize", _resize, _take_resize, "give its terminal another size", "build 120 40"),
         ("stop", _stop, _take_stop, "close them, and end every process in them", "build"),
-    ):
-        about = _ABOUT.get(name, help)
-        shown = f"example:\n  {parser.prog} {name} {example}"
-        command = commands.add_parser(name, help=help, description=about, epilog=shown)
-        command.set_defaults(run=run)
-        take(command)
-        arguments.take_json(command)
+        about=_ABOUT,
+    )
 
 
 #: What there is to say of a command beside its one line.
@@ -90,7 +85,7 @@ def _take_new(parser: "ArgumentParser") -> None:
     add = parser.add_argument
     add("-n", "--name", help="a name to find it by")
     add("-d", "--dir", metavar="DIR", help="start there; default: here")
-    add("-e", "--env", type=arguments.pair, action="append", metavar="NAME=VALUE", default=[])
+    arguments.take_pairs(parser, "-e", "--env", help=None)
     add(
         "--shell", metavar="KIND", help="bash, zsh, sh, fish; when the program's name does not tell"
     )

@@ -29,14 +29,7 @@ def configure(parser: "ArgumentParser") -> None:
     parser.add_argument(
         "--host", metavar="NAME", help="name in the cluster; default: the machine's"
     )
-    parser.add_argument(
-        "--label",
-        type=arguments.pair,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="for targets, as group=web.dev; may be repeated",
-    )
+    arguments.take_pairs(parser, "--label", help="for targets, as group=web.dev; may be repeated")
     parser.add_argument("--slots", type=int, metavar="N", help="jobs that run at once; default 10")
 
 

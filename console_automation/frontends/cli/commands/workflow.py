@@ -34,8 +34,8 @@ _OPEN = ("pending", "running")
 def configure(parser: "ArgumentParser") -> None:
     """Say which commands there are."""
     parser.set_defaults(run=_list, all=False)
-    commands = parser.add_subparsers(metavar="COMMAND", parser_class=arguments.Parser)
-    for name, run, take, help, example in (
+    arguments.take_commands(
+        parser,
         ("register", _register, _take_file, "keep the workflow in a file", "pipeline.toml"),
         ("list", _list, _take_all, "list workflows and their latest runs", "--all"),
         ("run", _run, _take_run, "begin a run", "nightly --input @day.json --wait"),
@@ -43,13 +43,8 @@ def configure(parser: "ArgumentParser") -> None:
         ("cancel", _cancel, _take_reference, "end a run and its live steps", "nightly"),
         ("rerun", _rerun, _take_status, "do again what did not complete in a run", "nightly"),
         ("remove", _remove, _take_name, "forget a workflow; its runs stay", "nightly"),
-    ):
-        shown = f"example:\n  {parser.prog} {name} {example}"
-        about = _ABOUT.get(name, help)
-        command = commands.add_parser(name, help=help, description=about, epilog=shown)
-        command.set_defaults(run=run)
-        take(command)
-        arguments.take_json(command)
+        about=_ABOUT,
+    )
 
 
 #: What there is to say of a command beside its one line.

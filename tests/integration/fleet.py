@@ -1,4 +1,4 @@
-"""A cluster to be killed: a NATS server, a gateway and workers, and whoever tends them.
+"""A cluster of daemons to be killed: a NATS server, a gateway and workers, and whoever tends them.
 
 The client does what the product tells clients to do: what could not be reached is asked again, a
 submission under the same key. Every run writes its id, which no other run has, into a file: what the
@@ -6,24 +6,28 @@ files say is what has really been run.
 """
 
 import os
-import shutil
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from console_automation.errors import Unavailable
 from console_automation.frontends.launch import DaemonUnavailable
+from tests.conftest import new_home
+from tests.integration.clusters import as_worker, settings_of
 from tests.integration.daemons import Daemon, Serve, killable
 from tests.integration.nats_server import NatsServer, running_nats_server
 from tests.waiting import PATIENCE, until_now
 
-KEY = "a key that only tests have"
 GATEWAY = "gateway"
-LEASE_MS, LOST_MS = 1_000, 6_000
+LEASE_MS = 1_000
+#: of every machine; with little patience, so that a test sees what becomes of the lost
+KNOBS = {"cluster_lease_ms": LEASE_MS, "cluster_lost_ms": 6_000, "toolsets": "jobs cluster"}
+#: for what is to happen to none of them, however busy this machine is
+PATIENT = {"cluster_lease_ms": 4_000, "cluster_lost_ms": 60_000}
 _ASKING_MS = 200  # of one call that waits for a job's end: what has died meanwhile is to be noticed
 T = TypeVar("T")
 #: What a part of the cluster is to be served by, one process after the other; after the last as installed.
@@ -151,26 +155,23 @@ class Fleet:
 
 @contextmanager
 def running_fleet(
-    hosts: Sequence[str], serves: Serves | None = None, **settings: Any
+    hosts: Sequence[str],
+    serves: Serves | None = None,
+    *,
+    security: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
 ) -> Iterator[Fleet]:
-    """Run a cluster with a gateway and workers of these names, and leave nothing of it behind."""
-    place = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
+    """Run a cluster with a gateway and workers of these names, and leave nothing of it behind.
+
+    `security` is whom its NATS server lets in, and how; the settings are every machine's.
+    """
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, place, ignore_errors=True)
-        nats = stack.enter_context(running_nats_server(place / "nats"))
-        shared = {
-            "nats_url": nats.url,
-            "cluster_key": KEY,
-            "cluster_lease_ms": LEASE_MS,
-            "cluster_lost_ms": LOST_MS,
-            "toolsets": "jobs cluster",
-            **settings,
-        }
+        place = stack.enter_context(new_home())
+        nats = stack.enter_context(running_nats_server(place / "nats", security=security))
+        shared = settings_of(nats, **{**KNOBS, **settings})
         fleet = Fleet(place, nats, shared, serves or {})
-        worker = {"cluster_worker": True, "cluster_gateway": False, "max_concurrent_jobs": 4}
         for part in (GATEWAY, *hosts):
-            (place / part).mkdir(mode=0o700)
-            own = {} if part == GATEWAY else {**worker, "worker_host": part}
+            own = {} if part == GATEWAY else as_worker(part, max_concurrent_jobs=4)
             serve = fleet.next_serve(part)
             daemon = killable(place / part, serve, **shared, **own)
             fleet.daemons[part] = stack.enter_context(daemon)
