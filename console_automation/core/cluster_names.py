@@ -8,6 +8,8 @@ JOB_IDS = "cluster-job-"  #: how their ids begin
 ANY_QUEUE = "any"
 #: How the idempotency keys begin under which workers run epochs of such jobs.
 CLUSTER_KEYS = "cluster:"
+#: How those begin under which runs of a machine are carried into the cluster.
+CARRIED_KEYS = "carried:"
 
 
 def id_for(key: str, owner: str) -> str:

@@ -3,7 +3,8 @@
 It reads what is to be asked from stdin, asks it under a key of its run's own, passes on output and result,
 and ends as the job ended: with its exit code, or by its signal. Told to end, it has the job cancelled. What
 a carrier of an earlier attempt has left, because it was killed, is ended first. What became of a job whose
-worker is lost is not known: then it says so and exits with 75.
+worker is lost is not known: then it says so and exits with 75. No later attempt runs it again, whatever is
+done about such a job is the cluster's decision; should its end be known by then, that is the attempt's.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any
 
 from console_automation import paths
 from console_automation.core.access import LOCAL
-from console_automation.core.cluster_names import id_for
+from console_automation.core.cluster_names import CARRIED_KEYS, id_for
 from console_automation.core.text import signal_name
 from console_automation.frontends.client import Client, Refused
 from console_automation.frontends.launch import DaemonUnavailable
@@ -59,7 +60,7 @@ def main() -> int:
 
 
 def _key_of(run: str) -> str:
-    return f"carried:{run}"
+    return CARRIED_KEYS + run
 
 
 def _before(run: str) -> list[str]:
@@ -101,17 +102,22 @@ class _Carrier:
         """Return the id of the job, which is made if it is not there yet."""
         if not self._known:
             self._end_former()
+        if not self._known:
             self._known = str(self._call(self._operation, self._arguments)["jobId"])
         return self._known
 
     def _end_former(self) -> None:
-        while self._former:
+        """End what earlier attempts have left; take up one of which it was not known that it completed,
+        or is not known now."""
+        while self._former and not self._known:
             job_id = self._former[-1]
             try:
                 if self._status(job_id, 0)["status"] in _LIVE:
                     self._call("console_cancel_job", {"jobId": job_id})
-                while self._status(job_id, 45_000)["status"] in _LIVE:
+                while (status := self._status(job_id, 45_000)["status"]) in _LIVE:
                     pass
+                if status in ("completed", "interrupted"):
+                    self._known = job_id
             except Refused as error:
                 if error.code != "JOB_NOT_FOUND":
                     raise
@@ -191,8 +197,9 @@ def _end_as(job: dict[str, Any]) -> int:
         return _TIMED_OUT
     if "signal" in job and reason == "signal":
         _die_of(next(n for n in range(1, signal.NSIG) if signal_name(n) == job["signal"]))
-    code = job.get("exitCode")
-    return int(code) if code is not None else int(status != "completed")
+    code = int(job.get("exitCode") or 0)
+    # What exits with 0 may have failed: it has printed too much, or has not the result that it owes.
+    return code or int(status != "completed")
 
 
 def _die_of(number: int) -> None:

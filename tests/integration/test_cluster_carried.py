@@ -241,3 +241,56 @@ def test_what_is_carried_can_be_cancelled_though_its_definition_is_removed(
     (carrier,) = [each for each in listed if each["tags"].get("definition") == "brief"]
     gateway.cancel(carrier["id"])
     until_now(lambda: not Path(f"/proc/{pid}").exists(), "the end of what was carried")
+
+
+def test_what_is_carried_is_tried_as_often_as_its_definition_says(
+    gateway: Daemon, place: Path
+) -> None:
+    tries = place / "tries"
+    gateway.call(
+        "console_register_job",
+        name="twice",
+        command=f"echo try >> {tries}; exit 1",
+        target="_any",
+        retry={"maxAttempts": 2, "backoffMs": 1},
+    )
+    gateway.call("console_register_workflow", name="twice", steps=[{"id": "one", "job": "twice"}])
+    run = gateway.call("console_execute_workflow", name="twice", waitMs=30_000)
+    assert run["run"]["status"] == "failed"
+    assert tries.read_text() == "try\ntry\n"
+
+
+def test_a_schedule_with_a_target_that_is_changed_still_has_it(gateway: Daemon) -> None:
+    made = gateway.call(
+        "console_create_schedule",
+        name="changed",
+        command="sleep 300",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w", "environment": {"CITY": "Oslo"}, "timeout": 1},
+    )["schedule"]
+    scheduled = {"scheduleId": made["scheduleId"]}
+    gateway.call("console_update_schedule", **scheduled, command='echo "$CITY"', timeout=60_000)
+    over = gateway.over(gateway.call("console_trigger_schedule", **scheduled)["jobId"])
+    assert (over["status"], over["command"]) == ("completed", 'echo "$CITY"'), over
+    assert gateway.output(over["id"]) == "Oslo\n"
+    gateway.call("console_update_schedule", **scheduled, command="echo", args=["$CITY", "x"])
+    over = gateway.over(gateway.call("console_trigger_schedule", **scheduled)["jobId"])
+    assert gateway.output(over["id"]) == "$CITY x\n"
+    gateway.call("console_update_schedule", **scheduled, timeout=1)
+    gateway.call("console_update_schedule", **scheduled, command="sleep 300")
+    over = gateway.over(gateway.call("console_trigger_schedule", **scheduled)["jobId"])
+    assert over["status"] == "failed"
+
+
+def test_what_has_failed_in_the_cluster_has_failed_here_though_it_exited_with_0(
+    gateway: Daemon,
+) -> None:
+    made = gateway.call(
+        "console_create_schedule",
+        name="chatty",
+        command="trap 'exit 0' TERM; while :; do echo chatter; done",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w", "outputLimitBytes": 65_536, "onOutputLimit": "kill"},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    assert gateway.over(fired["jobId"])["status"] == "failed"

@@ -140,3 +140,46 @@ def test_what_carries_ends_by_the_signal_that_ended_what_is_carried(machines: Ma
         assert (over["status"], over.get("signal")) == ("failed", name), machines.gateway.output(
             over["id"]
         )
+
+
+def test_what_is_carried_is_not_run_again_when_its_worker_is_lost_unless_the_policy_says_so(
+    machines: Machines,
+) -> None:
+    begun = machines.place / "begun"
+    made = machines.gateway.call(
+        "console_create_schedule",
+        name="carried",
+        command=f"echo line >> {begun}; exec sleep 300",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "_any", "retry": {"maxAttempts": 3, "backoffMs": 1}},
+    )["schedule"]
+    fired = machines.gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    until_now(begun.exists, "the job on its worker")
+    listed = machines.gateway.call("console_list_jobs", options={"cluster": "jobs"})["jobs"]
+    machines.workers[listed[0]["worker"]].kill()
+    over = machines.gateway.over(fired["jobId"])
+    assert (over["status"], over["exitCode"]) == ("failed", 75)
+    assert begun.read_text() == "line\n"
+
+
+def test_what_is_carried_is_run_again_by_the_cluster_where_the_policy_has_lost(
+    machines: Machines,
+) -> None:
+    begun = machines.place / "begun"
+    made = machines.gateway.call(
+        "console_create_schedule",
+        name="carried",
+        command=f"[ -e {begun} ] && exit 7; touch {begun}; exec sleep 300",
+        trigger={"everyMs": 3_600_000},
+        options={
+            "target": "_any",
+            "retry": {"maxAttempts": 2, "backoffMs": 1, "on": ["lost"]},
+        },
+    )["schedule"]
+    fired = machines.gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    until_now(begun.exists, "the job on its worker")
+    [job] = machines.gateway.call("console_list_jobs", options={"cluster": "jobs"})["jobs"]
+    machines.workers[job["worker"]].kill()
+    over = machines.gateway.over(fired["jobId"])
+    assert (over["status"], over["exitCode"]) == ("failed", 7)
+    assert machines.gateway.job(job["id"])["attempt"] == 2
