@@ -18,6 +18,7 @@ from typing import Any
 from console_automation import paths
 from console_automation.core.access import LOCAL
 from console_automation.core.cluster_names import CARRIED_KEYS, id_for
+from console_automation.core.job import Reason
 from console_automation.core.text import signal_name
 from console_automation.frontends.client import Client, Refused
 from console_automation.frontends.launch import DaemonUnavailable
@@ -171,9 +172,13 @@ class _Carrier:
 
     def _pass_on_result(self, job_id: str) -> None:
         found = self._call("console_get_job_result", {"jobId": job_id})
-        if "result" in found:
-            with open(os.environ["CONSOLE_AUTOMATION_RESULT"], "w", encoding="utf-8") as file:
+        with open(os.environ["CONSOLE_AUTOMATION_RESULT"], "w", encoding="utf-8") as file:
+            if "result" in found:
                 json.dump(found["result"], file)
+            elif found.get("reason") == Reason.RESULT:  # no JSON here either
+                file.write(found["error"])
+            elif "error" in found:
+                sys.stderr.write(f"{job_id}: {found['error']}\n")
 
     def cancel(self) -> None:
         """Ask for the job's end, over a line on which no other answer is still to come."""
@@ -197,8 +202,10 @@ def _end_as(job: dict[str, Any]) -> int:
         return _TIMED_OUT
     if "signal" in job and reason == "signal":
         _die_of(next(n for n in range(1, signal.NSIG) if signal_name(n) == job["signal"]))
+    if reason == Reason.RESULT:
+        return 0  # what it has left for a result fails here for the same reason
     code = int(job.get("exitCode") or 0)
-    # What exits with 0 may have failed: it has printed too much, or has not the result that it owes.
+    # What exits with 0 may have failed: it has printed too much.
     return code or int(status != "completed")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ from console_automation.core.text import counted
 from console_automation.engine.engine import Engine
 from console_automation.errors import (
     Conflict,
+    ConsoleAutomationError,
     JobNotFound,
     Unavailable,
 )
@@ -66,7 +67,18 @@ async def result_of(engine: Engine, job_id: str) -> definition_views.ResultResul
     job = await gateway_of(engine).get(job_id)
     if job.is_over and job.outcome is not None and job.outcome.result is not None:
         result["result"] = json.loads(job.outcome.result)
+    elif job.phase is ClusterPhase.COMPLETED and "definition" in job.request and not job.is_group:
+        result |= await _result_there(engine, job)
     return result  # type: ignore[no-any-return]
+
+
+async def _result_there(engine: Engine, job: ClusterJob) -> Mapping[str, Any]:
+    """Return the result that the record does not have from the worker, which may know of none either."""
+    try:
+        said = await gateway_of(engine).ask(job, "console_get_job_result", {})
+    except ConsoleAutomationError as error:
+        return {"error": f"Whether it has a result is not known now: {error.message}"}
+    return {"result": said["result"]} if "result" in said else {}
 
 
 async def started(engine: Engine, call: Call, job: ClusterJob, wait: float) -> view.ExecuteResult:
