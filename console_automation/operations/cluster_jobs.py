@@ -34,6 +34,7 @@ from console_automation.operations.operation import Operation
 from console_automation.operations.submission import Call, telling
 
 _OVER = tuple(each for each in Status if each not in (Status.PENDING, Status.RUNNING))
+_NOT_CANCELLED = (Status.COMPLETED, Status.FAILED, Status.INTERRUPTED)
 #: That a worker is asked for: with all that JSON adds it has to fit a message.
 _PAGE_BYTES = 1 << 17
 _PAGE_CHUNKS = 1_000
@@ -224,6 +225,8 @@ async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view
     seen = await _view(engine, request.job_id)
     if not asked:
         message = f"{seen['id']} was over already: {texts.verdict(seen)}. Nothing was changed."
+    elif seen["status"] == Status.INTERRUPTED:
+        message = f"{texts.job_line(seen)}. Should it still go on there, it is ended."
     elif seen["status"] in _OVER:
         message = texts.job_line(seen)
     else:
@@ -234,7 +237,7 @@ async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view
     return {
         "success": True,
         "jobId": seen["id"],
-        "cancelled": asked and seen["status"] not in (Status.COMPLETED, Status.FAILED),
+        "cancelled": asked and seen["status"] not in _NOT_CANCELLED,
         "status": seen["status"],
         "message": message,
     }

@@ -183,3 +183,23 @@ def test_what_is_carried_is_run_again_by_the_cluster_where_the_policy_has_lost(
     over = machines.gateway.over(fired["jobId"])
     assert (over["status"], over["exitCode"]) == ("failed", 7)
     assert machines.gateway.job(job["id"])["attempt"] == 2
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_a_job_whose_worker_was_lost_and_has_come_back_can_be_ended(
+    machines: Machines, is_back: bool
+) -> None:
+    job_id, worker, pid = machines.begun("exec sleep 300", target="_any")
+    worker.kill()
+    until_now(lambda: machines.gateway.job(job_id)["status"] == "interrupted", "its loss")
+    if is_back:
+        worker.start()
+        machines.await_status(machines.gateway.job(job_id)["worker"], "live")
+    said = machines.gateway.call("console_cancel_job", jobId=job_id)
+    assert "Nothing was changed" not in said["message"]
+    if not is_back:
+        worker.start()
+    until_now(lambda: not is_there(pid), "its end")
+    until_now(lambda: machines.gateway.job(job_id)["status"] == "cancelled", "its true end")
+    said = machines.gateway.call("console_cancel_job", jobId=job_id)
+    assert "Nothing was changed" in said["message"]
