@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from console_automation.core.cluster_job import ClusterJob
-from console_automation.core.cluster_names import ANY_QUEUE, CARRIED_KEYS, id_for
+from console_automation.core.cluster_names import ANY_QUEUE, attempt_in, id_for
 from console_automation.core.codec import definition_to_plain
 from console_automation.core.definition import JobDefinition
 from console_automation.core.job import JobSpec
@@ -74,14 +74,15 @@ async def execute_definition(
 ) -> definition_views.ResultResult:
     """Take a typed job into the cluster: its definition goes with it."""
     gateway = gateway_of(engine)
-    asked = {
+    asked: dict[str, Any] = {
         "command": definition.command,
         "definition": definition_to_plain(definition),
         "input": given,
         "options": {"tags": {**definition.labels, "definition": definition.name}},
     }
     key = request.idempotency_key
-    is_carried = key is not None and key.startswith(CARRIED_KEYS)
+    if carried_attempt := attempt_in(key):
+        asked["earlier"] = carried_attempt - 1
     job = ClusterJob(
         id=gateway.new_id() if key is None else id_for(key, call.principal.name),
         request=asked,
@@ -90,7 +91,7 @@ async def execute_definition(
         created_at=engine.jobs.clock.now(),
         client=call.client,
         owner=call.principal.name,
-        retry=definition.retry if not is_carried else definition.retry.if_not_known(),
+        retry=definition.retry.if_not_known() if carried_attempt else definition.retry,
         fingerprint="" if key is None else _digest([request.name, request.input, target]),
     )
     job = await gateway.submit(job, parse_target(target))

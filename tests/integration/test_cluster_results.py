@@ -84,3 +84,22 @@ def test_a_result_that_is_none_fails_what_is_carried_and_is_not_tried_again(
     [step] = _run_of(gateway, "none")["steps"]
     assert (step["status"], step["reason"]) == ("failed", "result")
     assert tries.read_text() == "try\n"
+
+
+@pytest.mark.parametrize("is_carried", [False, True])
+def test_each_attempt_in_the_cluster_knows_its_number(
+    gateway: Daemon, place: Path, is_carried: bool
+) -> None:
+    numbers = place / f"numbers-{is_carried}"
+    gateway.call(
+        "console_register_job",
+        name="count",
+        command=f"echo $CONSOLE_AUTOMATION_ATTEMPT >> {numbers}; exit 1",
+        target="w",
+        retry={"maxAttempts": 3, "backoffMs": 1},
+    )
+    if is_carried:
+        _run_of(gateway, "count")
+    else:
+        gateway.call("console_execute_job", name="count")
+    assert numbers.read_text().split() == ["1", "2", "3"]
