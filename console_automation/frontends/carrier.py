@@ -42,7 +42,10 @@ def main() -> int:
     run = os.environ["CONSOLE_AUTOMATION_RUN"]
     key = _key_of(run)
     if request["operation"] == "console_execute_async":
-        arguments = {**arguments, "options": {**arguments["options"], "idempotencyKey": key}}
+        options = arguments["options"]
+        environment = {**options.get("environment", {}), **_of_the_schedule()}
+        options = {**options, "environment": environment, "idempotencyKey": key}
+        arguments = {**arguments, "options": options}
     else:
         arguments = {**arguments, "idempotencyKey": key}
     carrier = _Carrier(request["operation"], arguments, former=_before(run))
@@ -58,6 +61,12 @@ def main() -> int:
     except Refused as error:
         sys.stderr.write(f"{error.code}: {error}\n")
         return _REFUSED
+
+
+def _of_the_schedule() -> dict[str, str]:
+    """Return what a run is told of its schedule, if it is that of one."""
+    names = ("CONSOLE_AUTOMATION_SCHEDULE", "CONSOLE_AUTOMATION_METADATA")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _key_of(run: str) -> str:

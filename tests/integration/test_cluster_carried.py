@@ -294,3 +294,17 @@ def test_what_has_failed_in_the_cluster_has_failed_here_though_it_exited_with_0(
     )["schedule"]
     fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
     assert gateway.over(fired["jobId"])["status"] == "failed"
+
+
+def test_a_fire_in_the_cluster_knows_the_metadata_of_its_schedule(gateway: Daemon) -> None:
+    made = gateway.call(
+        "console_create_schedule",
+        name="told",
+        command='echo "$CONSOLE_AUTOMATION_SCHEDULE $CONSOLE_AUTOMATION_METADATA"',
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w"},
+        metadata={"looks": 1},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    over = gateway.over(fired["jobId"])
+    assert gateway.output(over["id"]) == f'{made["scheduleId"]} {{"looks": 1}}\n'
