@@ -59,9 +59,14 @@ def asking(command: Command, operation: str, arguments: Mapping[str, Any]) -> Co
     return replace(command, stdin=request)
 
 
+def is_carrier(command: Command) -> bool:
+    """Whether a command is that of a carrier."""
+    return command.argv[1:] == ("-m", _MODULE)
+
+
 def asked_by(command: Command) -> dict[str, Any] | None:
     """Return with what arguments a carrier's command asks; None for any other command."""
-    if command.argv[1:] != ("-m", _MODULE) or command.stdin is None:
+    if not is_carrier(command) or command.stdin is None:
         return None
     arguments: dict[str, Any] = json.loads(command.stdin)["arguments"]
     return arguments

@@ -203,3 +203,27 @@ def test_a_job_whose_worker_was_lost_and_has_come_back_can_be_ended(
     until_now(lambda: machines.gateway.job(job_id)["status"] == "cancelled", "its true end")
     said = machines.gateway.call("console_cancel_job", jobId=job_id)
     assert "Nothing was changed" in said["message"]
+
+
+def test_what_is_carried_leaves_the_slots_of_a_machine_to_the_jobs_themselves(
+    tmp_path: Path,
+) -> None:
+    home = Path(tempfile.mkdtemp(prefix="ca-", dir="/tmp"))
+    settings = {
+        "cluster_key": KEY,
+        "cluster_worker": True,
+        "worker_host": "both",
+        "max_concurrent_jobs": 1,
+        "toolsets": "jobs definitions workflows cluster",
+    }
+    with (
+        running_nats_server(tmp_path / "nats") as nats,
+        killable(home, nats_url=nats.url, **settings) as machine,
+    ):
+        until_now(lambda: machine.call("console_list_workers")["workers"], "the worker")
+        machine.call("console_register_job", name="there", command="true", target="both")
+        steps = [{"id": name, "job": "there"} for name in ("one", "two", "three")]
+        machine.call("console_register_workflow", name="all", steps=steps, timeout=20_000)
+        run = machine.call("console_execute_workflow", name="all", waitMs=30_000)
+        assert run["run"]["status"] == "completed", run
+    shutil.rmtree(home)
