@@ -268,6 +268,7 @@ def test_a_schedule_with_a_target_that_is_changed_still_has_it(gateway: Daemon) 
         trigger={"everyMs": 3_600_000},
         options={"target": "w", "environment": {"CITY": "Oslo"}, "timeout": 1},
     )["schedule"]
+    assert (made["target"], made["workingDirectory"]) == ("w", "~")
     scheduled = {"scheduleId": made["scheduleId"]}
     gateway.call("console_update_schedule", **scheduled, command='echo "$CITY"', timeout=60_000)
     over = gateway.over(gateway.call("console_trigger_schedule", **scheduled)["jobId"])
