@@ -55,7 +55,8 @@ def main() -> int:
             over = carrier.seen_through()
         except _ToldToEnd:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            carrier.cancel()
+            if not carrier.cancel():
+                _die_of(signal.SIGTERM)
             over = carrier.seen_through()
         return _end_as(over)
     except Refused as error:
@@ -93,6 +94,7 @@ class _Carrier:
         self._arguments = arguments
         self._former = former
         self._known = ""  #: its id: whatever becomes of its definition, it can be cancelled
+        self._has_asked = False  #: for it: it may have been made, though no answer has said so
         self._since = 0
         self._told: Any = None  #: the progress that was passed on last
 
@@ -113,12 +115,13 @@ class _Carrier:
         if not self._known:
             self._end_former()
         if not self._known:
+            self._has_asked = True
             self._known = str(self._call(self._operation, self._arguments)["jobId"])
         return self._known
 
     def _end_former(self) -> None:
-        """End what earlier attempts have left; take up one of which it was not known that it completed,
-        or is not known now."""
+        """End what earlier attempts have left; take up one that has completed, or of which nobody knows
+        what it did."""
         while self._former and not self._known:
             job_id = self._former[-1]
             try:
@@ -189,10 +192,15 @@ class _Carrier:
             elif "error" in found:
                 sys.stderr.write(f"{job_id}: {found['error']}\n")
 
-    def cancel(self) -> None:
-        """Ask for the job's end, over a line on which no other answer is still to come."""
+    def cancel(self) -> bool:
+        """Ask for the job's end, over a line on which no other answer is still to come; False when there
+        is none yet, and what was left by others has ended."""
         self._client.close()
+        self._end_former()
+        if not (self._has_asked or self._known):
+            return False
         self._call("console_cancel_job", {"jobId": self._job_id()})
+        return True
 
 
 def _end_as(job: dict[str, Any]) -> int:

@@ -6,12 +6,14 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from console_automation.errors import BadRequest
-from tests.integration.daemons import Daemon, killable
+from tests.integration.daemons import Caller, Daemon, killable
 from tests.integration.nats_server import running_nats_server
 from tests.waiting import until_now
 
@@ -309,3 +311,42 @@ def test_a_fire_in_the_cluster_knows_the_metadata_of_its_schedule(gateway: Daemo
     fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
     over = gateway.over(fired["jobId"])
     assert gateway.output(over["id"]) == f'{made["scheduleId"]} {{"looks": 1}}\n'
+
+
+def _ignores(pid: int, number: int) -> bool:
+    """Whether a process ignores a signal: the carrier does once it has been told to end."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigIgn")]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def test_an_attempt_that_is_told_to_end_before_it_has_begun_begins_nothing(
+    gateway: Daemon, place: Path
+) -> None:
+    log = place / "told"
+    gate = place / "told-gate"
+    made = gateway.call(
+        "console_create_schedule",
+        name="told to end",
+        command=f"""
+            trap 'echo asked >> {log}' TERM
+            echo began >> {log}
+            until [ -e {gate} ]; do sleep 0.01; done""",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w", "retry": {"maxAttempts": 2, "backoffMs": 1}},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])["jobId"]
+    until_now(log.exists, "the job on its worker")
+    os.kill(gateway.running(fired)["pid"], signal.SIGKILL)
+    until_now(lambda: "asked" in log.read_text(), "the second attempt, which ends the first")
+    before = gateway.call("console_list_jobs", options={"cluster": "jobs"})["total"]
+    carrier = gateway.running(fired)["pid"]
+    client = Caller(place / "gateway")
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        cancelled = pool.submit(client.cancel, fired, graceMs=20_000)
+        stack.callback(client.hang_up)
+        until_now(lambda: _ignores(carrier, signal.SIGTERM), "its being told")
+        gate.touch()
+        cancelled.result()
+    assert gateway.over(fired)["status"] == "cancelled"
+    assert gateway.call("console_list_jobs", options={"cluster": "jobs"})["total"] == before
