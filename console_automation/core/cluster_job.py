@@ -227,6 +227,7 @@ TRANSITIONS: Mapping[tuple[ClusterPhase, type[Event]], tuple[ClusterPhase, ...]]
     (H, CancelAsked): (H,),
     (H, WorkerLost): (IN, P),
     (IN, Ended): (OK, NO, CA, IN),  # the lost worker was not lost
+    (IN, CancelAsked): (IN,),  # and what it still runs is to be ended
 }
 
 
@@ -245,6 +246,8 @@ def advance(job: ClusterJob, event: Event) -> ClusterJob:
     if isinstance(event, Ended | Refused | WorkerLost) and event.epoch != job.epoch:
         return job
     if isinstance(event, Ended) and not is_unfinished(job):
+        return job
+    if isinstance(event, CancelAsked) and job.is_over and not is_unfinished(job):
         return job
     after = _HANDLERS[type(event)](job, event)
     assert after.phase in allowed, (job.phase, event, after.phase)
@@ -293,7 +296,7 @@ def _ended(job: ClusterJob, event: Ended) -> ClusterJob:
 
 
 def _cancel_asked(job: ClusterJob, event: CancelAsked) -> ClusterJob:
-    if job.phase is H or job.is_group:
+    if job.phase in (H, IN) or job.is_group:
         return replace(job, cancel=event.cancel)
     return replace(
         job, phase=CA, cancel=event.cancel, reason=Reason.CANCELLED, completed_at=event.at

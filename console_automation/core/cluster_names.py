@@ -1,6 +1,7 @@
 """What jobs of the cluster, their queues and their keys are called."""
 
 import hashlib
+import re
 
 from console_automation.core.target import host_key
 
@@ -8,6 +9,9 @@ JOB_IDS = "cluster-job-"  #: how their ids begin
 ANY_QUEUE = "any"
 #: How the idempotency keys begin under which workers run epochs of such jobs.
 CLUSTER_KEYS = "cluster:"
+#: How those begin under which runs of a machine are carried into the cluster.
+CARRIED_KEYS = "carried:"
+_CARRIED = re.compile(re.escape(CARRIED_KEYS) + r".+\.([0-9]{1,9})")
 
 
 def id_for(key: str, owner: str) -> str:
@@ -24,3 +28,9 @@ def queue_of(host: str) -> str:
 def key_of(job_id: str, epoch: int) -> str:
     """Return the idempotency key under which an epoch is a job of its worker's machine."""
     return f"{CLUSTER_KEYS}{job_id}:{epoch}"
+
+
+def attempt_in(key: str | None) -> int | None:
+    """Return the number, from 1, of the attempt that is carried under a key; None if that is none such."""
+    found = _CARRIED.fullmatch(key or "")
+    return found and int(found[1])

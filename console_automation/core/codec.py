@@ -189,6 +189,7 @@ def contract_to_plain(contract: Contract) -> Plain:
         "definition": contract.definition,
         "input": dict(contract.input),
         "output_schema": None if schema is None else dict(schema),
+        "earlier": contract.earlier,
     }
 
 

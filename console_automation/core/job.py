@@ -188,6 +188,7 @@ class Contract:
     definition: str
     input: Mapping[str, Any]
     output_schema: Mapping[str, Any] | None = None  #: of its result; None: there need be none
+    earlier: int = 0  #: attempts made before this job, by others: the cluster makes a job for each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +275,8 @@ class Job:
         command = self.spec.command
         if self.spec.contract is None:
             return command
-        variables = {**command.environment, "CONSOLE_AUTOMATION_ATTEMPT": str(self.attempt)}
+        attempt = self.spec.contract.earlier + self.attempt
+        variables = {**command.environment, "CONSOLE_AUTOMATION_ATTEMPT": str(attempt)}
         return replace(command, environment=variables)
 
     @property

@@ -1,6 +1,6 @@
 """When a failed attempt is followed by another, and after how long."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 _CRC_RANGE = 1 << 32
@@ -8,6 +8,7 @@ _CRC_RANGE = 1 << 32
 #: The reasons retried unless the client names others: of `lost` and `reboot` nobody knows what the
 #: attempt has already done, so repeating it is the client's decision.
 RETRIED_BY_DEFAULT = frozenset({"exit_code", "signal", "timeout", "idle_timeout"})
+NOT_KNOWN = frozenset({"lost", "reboot"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,11 @@ class RetryPolicy:
     def wants_another(self, attempt: int, reason: str) -> bool:
         """Whether attempt number `attempt` (from 1), ended for `reason`, is to be repeated."""
         return attempt < self.max_attempts and reason in self.on
+
+    def if_not_known(self) -> "RetryPolicy":
+        """Return what it says about attempts of which nobody knows what they have done."""
+        on = self.on & NOT_KNOWN
+        return replace(self, on=on) if on else RetryPolicy()
 
     def pause(self, attempt: int, job_id: str) -> float:
         """Seconds to wait after attempt number `attempt` (from 1) of a job.

@@ -4,6 +4,7 @@ A job's output is data from a stranger. Control sequences, bidirectional overrid
 characters that can smuggle instructions are taken out; tabs and newlines stay.
 """
 
+import json
 import re
 import signal
 from datetime import UTC, datetime
@@ -96,3 +97,21 @@ def human_seconds(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def from_json(data: bytes) -> object:
+    """Return what a JSON document of a stranger says, which can be told to anybody as JSON again.
+
+    Raises ValueError for what is none: also for numbers that are not finite, and for halves of characters.
+    Raises RecursionError for what is too deep.
+    """
+    value = json.loads(data, parse_constant=_no_number)
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half of a character") from None
+    return value
+
+
+def _no_number(constant: str) -> object:
+    raise ValueError(f"{constant} is no number of JSON")

@@ -38,17 +38,35 @@ class Carrying:
                 "target: this machine is no gateway to a cluster. Set nats_url and cluster_key, then"
                 " restart the daemon."
             )
-        request = json.dumps({"operation": operation, "arguments": arguments})
-        if len(request) > _LARGEST:
-            raise BadRequest(f"target: the request has more than {_LARGEST} bytes.", field="target")
         return replace(
-            command,
+            asking(command, operation, arguments),
             shell=False,
             executable=sys.executable,
             argv=(sys.executable, "-m", _MODULE),
             cwd=cwd,
             environment={**command.environment, "CONSOLE_AUTOMATION_HOME": self._home},
-            stdin=request,
             keep_stdin=False,
             terminal=None,
         )
+
+
+def asking(command: Command, operation: str, arguments: Mapping[str, Any]) -> Command:
+    """Return a carrier's command that has this operation carried out. Raises BadRequest when the request
+    is too large."""
+    request = json.dumps({"operation": operation, "arguments": arguments})
+    if len(request) > _LARGEST:
+        raise BadRequest(f"target: the request has more than {_LARGEST} bytes.", field="target")
+    return replace(command, stdin=request)
+
+
+def is_carrier(command: Command) -> bool:
+    """Whether a command is that of a carrier."""
+    return command.argv[1:] == ("-m", _MODULE)
+
+
+def asked_by(command: Command) -> dict[str, Any] | None:
+    """Return with what arguments a carrier's command asks; None for any other command."""
+    if not is_carrier(command) or command.stdin is None:
+        return None
+    arguments: dict[str, Any] = json.loads(command.stdin)["arguments"]
+    return arguments

@@ -15,6 +15,7 @@ from console_automation.core import definition as rules
 from console_automation.core.access import Action, Principal, decide
 from console_automation.core.definition import Caller, JobDefinition
 from console_automation.core.job import Command, Contract, JobSpec
+from console_automation.core.target import parse_target
 from console_automation.core.text import one_line
 from console_automation.engine.carrying import Carrying
 from console_automation.engine.changes import whole
@@ -153,7 +154,11 @@ class Definitions:
         spec = self.spec_of(definition, complete, caller, is_here=False)
         asked = {"name": name, "input": complete, "background": True}
         command = self._carrying.command(spec.command, "console_execute_job", asked, cwd=caller.cwd)
-        return replace(spec, command=command)
+        contract = spec.contract
+        if contract and parse_target(definition.target).is_group:
+            # Each of the workers sees to its own result; there is not one of them all.
+            contract = replace(contract, output_schema=None)
+        return replace(spec, command=command, contract=contract)
 
     async def permitted(
         self, name: str, given: Mapping[str, Any], caller: Caller

@@ -22,6 +22,7 @@ from console_automation.core.cluster_job import (
     NotResponding,
     WorkerLost,
     child_of,
+    is_unfinished,
     status_of_group,
 )
 from console_automation.core.cluster_names import queue_of
@@ -226,10 +227,11 @@ class Gateway:
         if step.after.is_group:
             family = await self.family(step.after)
             return any(await asyncio.gather(*(self.cancel(each.id, cancel) for each in family)))
-        if step.after.phase is ClusterPhase.CLAIMED:
+        is_wanted = step.before != step.after or not step.after.is_over
+        if is_wanted and is_unfinished(step.after):
             # The record says it already: a worker that does not hear this will see it there.
             await self._tell_holder(step.after, cancel)
-        return step.before != step.after or not step.after.is_over
+        return is_wanted
 
     async def _tell_holder(self, job: ClusterJob, cancel: Cancel) -> None:
         asked = {"signal": cancel.signal, "graceMs": cancel.grace_ms}

@@ -98,7 +98,7 @@ class JobManager:
             lifecycle.WakeAt: self._wake_at,
             lifecycle.StartRun: self._start_run,
             lifecycle.StopRun: self._stop_run,
-            lifecycle.FreeSlot: lambda job, effect: self.dispatcher.queue.release(job.id),
+            lifecycle.FreeSlot: lambda job, effect: self.dispatcher.release(job.id),
             lifecycle.Settle: lambda job, effect: self._settle(job),
         }
 
@@ -127,7 +127,7 @@ class JobManager:
         elif job.phase is Phase.DELAYED:
             self._wake_at(job, lifecycle.WakeAt(at=job.not_before or 0.0))
         elif job.is_live and job.run_id is not None:
-            self.dispatcher.queue.occupy(job.id, job.spec.session_id)
+            self.dispatcher.occupy(job)
             self.host.adopt(job.run_id)
             if job.phase is Phase.STOPPING:
                 self.host.stop(job.run_id, signal=15, grace=job.spec.command.grace)
@@ -137,13 +137,13 @@ class JobManager:
         self.dispatcher.close()
         loop = asyncio.get_running_loop()
         limit = loop.time() + timeout
-        while (live := list(self.dispatcher.queue.holders)) and (left := limit - loop.time()) > 0:
+        while (live := self.dispatcher.holders) and (left := limit - loop.time()) > 0:
             await self.changes.wait(live, enough=1, timeout=left)
 
     async def stop_all(self, *, grace: float) -> None:
         """Cancel every live run and return when they are over; pending jobs stay pending."""
         self.dispatcher.close()
-        for job_id in list(self.dispatcher.queue.holders):
+        for job_id in self.dispatcher.holders:
             await self.cancel(job_id, signal=15, grace=grace, by="shutdown")
         await self.drain(timeout=grace + STOPPING_SECONDS)
 

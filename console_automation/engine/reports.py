@@ -15,6 +15,7 @@ from typing import Any
 
 from console_automation.core.job import Cause, Channel, Contract, Exit, Job
 from console_automation.core.report import Explained, Logged, Progress, Report, told
+from console_automation.core.text import from_json
 from console_automation.engine.json_schemas import mismatch
 from console_automation.engine.ledger import Ledger
 from console_automation.engine.waiters import Waiters
@@ -212,17 +213,13 @@ class Reports:
         if len(data) > self._result_limit:
             return Report(mismatch=f"its result has more than {self._result_limit} bytes")
         try:
-            value = json.loads(data, parse_constant=_refuse)
+            value = from_json(data)
         except (ValueError, RecursionError) as error:
             return Report(mismatch=f"its result is no JSON document: {error}")
         wrong = mismatch(schema, value, "result") if schema is not None else None
         if wrong:
             return Report(mismatch=f"{wrong[0]} is not what outputSchema promises: {wrong[1]}")
         return Report(result=json.dumps(value, separators=(",", ":")))
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _plain(progress: Progress) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from console_automation.core.access import Action, Principal
 from console_automation.core.definition import Caller
 from console_automation.core.job import Job, Status
+from console_automation.core.text import from_json
 from console_automation.core.workflow import Registration, completion_key
 from console_automation.core.workflow_life import Graph, completed_steps
 from console_automation.core.workflow_run import (
@@ -214,7 +215,7 @@ class Workflows:
         """
         registration = self.registry.signed(path, body, signature)
         try:
-            given = json.loads(body)
+            given = from_json(body)
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"The body is no JSON document: {error}", field="body") from None
         if not isinstance(given, dict):

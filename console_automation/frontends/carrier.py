@@ -3,7 +3,8 @@
 It reads what is to be asked from stdin, asks it under a key of its run's own, passes on output and result,
 and ends as the job ended: with its exit code, or by its signal. Told to end, it has the job cancelled. What
 a carrier of an earlier attempt has left, because it was killed, is ended first. What became of a job whose
-worker is lost is not known: then it says so and exits with 75.
+worker is lost is not known: then it says so and exits with 75. No later attempt runs it again, whatever is
+done about such a job is the cluster's decision; should its end be known by then, that is the attempt's.
 """
 
 import json
@@ -16,7 +17,8 @@ from typing import Any
 
 from console_automation import paths
 from console_automation.core.access import LOCAL
-from console_automation.core.cluster_names import id_for
+from console_automation.core.cluster_names import CARRIED_KEYS, id_for
+from console_automation.core.job import Reason
 from console_automation.core.text import signal_name
 from console_automation.frontends.client import Client, Refused
 from console_automation.frontends.launch import DaemonUnavailable
@@ -40,7 +42,10 @@ def main() -> int:
     run = os.environ["CONSOLE_AUTOMATION_RUN"]
     key = _key_of(run)
     if request["operation"] == "console_execute_async":
-        arguments = {**arguments, "options": {**arguments["options"], "idempotencyKey": key}}
+        options = arguments["options"]
+        environment = {**options.get("environment", {}), **_of_the_schedule()}
+        options = {**options, "environment": environment, "idempotencyKey": key}
+        arguments = {**arguments, "options": options}
     else:
         arguments = {**arguments, "idempotencyKey": key}
     carrier = _Carrier(request["operation"], arguments, former=_before(run))
@@ -50,7 +55,8 @@ def main() -> int:
             over = carrier.seen_through()
         except _ToldToEnd:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            carrier.cancel()
+            if not carrier.cancel():
+                _die_of(signal.SIGTERM)
             over = carrier.seen_through()
         return _end_as(over)
     except Refused as error:
@@ -58,8 +64,14 @@ def main() -> int:
         return _REFUSED
 
 
+def _of_the_schedule() -> dict[str, str]:
+    """Return what a run is told of its schedule, if it is that of one."""
+    names = ("CONSOLE_AUTOMATION_SCHEDULE", "CONSOLE_AUTOMATION_METADATA")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 def _key_of(run: str) -> str:
-    return f"carried:{run}"
+    return CARRIED_KEYS + run
 
 
 def _before(run: str) -> list[str]:
@@ -82,6 +94,7 @@ class _Carrier:
         self._arguments = arguments
         self._former = former
         self._known = ""  #: its id: whatever becomes of its definition, it can be cancelled
+        self._has_asked = False  #: for it: it may have been made, though no answer has said so
         self._since = 0
         self._told: Any = None  #: the progress that was passed on last
 
@@ -101,17 +114,23 @@ class _Carrier:
         """Return the id of the job, which is made if it is not there yet."""
         if not self._known:
             self._end_former()
+        if not self._known:
+            self._has_asked = True
             self._known = str(self._call(self._operation, self._arguments)["jobId"])
         return self._known
 
     def _end_former(self) -> None:
-        while self._former:
+        """End what earlier attempts have left; take up one that has completed, or of which nobody knows
+        what it did."""
+        while self._former and not self._known:
             job_id = self._former[-1]
             try:
                 if self._status(job_id, 0)["status"] in _LIVE:
                     self._call("console_cancel_job", {"jobId": job_id})
-                while self._status(job_id, 45_000)["status"] in _LIVE:
+                while (status := self._status(job_id, 45_000)["status"]) in _LIVE:
                     pass
+                if status in ("completed", "interrupted"):
+                    self._known = job_id
             except Refused as error:
                 if error.code != "JOB_NOT_FOUND":
                     raise
@@ -165,14 +184,23 @@ class _Carrier:
 
     def _pass_on_result(self, job_id: str) -> None:
         found = self._call("console_get_job_result", {"jobId": job_id})
-        if "result" in found:
-            with open(os.environ["CONSOLE_AUTOMATION_RESULT"], "w", encoding="utf-8") as file:
+        with open(os.environ["CONSOLE_AUTOMATION_RESULT"], "w", encoding="utf-8") as file:
+            if "result" in found:
                 json.dump(found["result"], file)
+            elif found.get("reason") == Reason.RESULT:  # no JSON here either
+                file.write(found["error"])
+            elif "error" in found:
+                sys.stderr.write(f"{job_id}: {found['error']}\n")
 
-    def cancel(self) -> None:
-        """Ask for the job's end, over a line on which no other answer is still to come."""
+    def cancel(self) -> bool:
+        """Ask for the job's end, over a line on which no other answer is still to come; False when there
+        is none yet, and what was left by others has ended."""
         self._client.close()
+        self._end_former()
+        if not (self._has_asked or self._known):
+            return False
         self._call("console_cancel_job", {"jobId": self._job_id()})
+        return True
 
 
 def _end_as(job: dict[str, Any]) -> int:
@@ -191,8 +219,11 @@ def _end_as(job: dict[str, Any]) -> int:
         return _TIMED_OUT
     if "signal" in job and reason == "signal":
         _die_of(next(n for n in range(1, signal.NSIG) if signal_name(n) == job["signal"]))
-    code = job.get("exitCode")
-    return int(code) if code is not None else int(status != "completed")
+    if reason == Reason.RESULT:
+        return 0  # what it has left for a result fails here for the same reason
+    code = int(job.get("exitCode") or 0)
+    # What exits with 0 may have failed: it has printed too much.
+    return code or int(status != "completed")
 
 
 def _die_of(number: int) -> None:

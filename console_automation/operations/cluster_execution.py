@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from console_automation.core.cluster_job import ClusterJob
-from console_automation.core.cluster_names import ANY_QUEUE, id_for
+from console_automation.core.cluster_names import ANY_QUEUE, attempt_in, id_for
 from console_automation.core.codec import definition_to_plain
 from console_automation.core.definition import JobDefinition
 from console_automation.core.job import JobSpec
+from console_automation.core.retry import NOT_KNOWN
 from console_automation.core.target import parse_target
+from console_automation.engine.carrying import asked_by, asking
 from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest
 from console_automation.operations import definition_requests, definition_views
@@ -72,13 +74,15 @@ async def execute_definition(
 ) -> definition_views.ResultResult:
     """Take a typed job into the cluster: its definition goes with it."""
     gateway = gateway_of(engine)
-    asked = {
+    asked: dict[str, Any] = {
         "command": definition.command,
         "definition": definition_to_plain(definition),
         "input": given,
         "options": {"tags": {**definition.labels, "definition": definition.name}},
     }
     key = request.idempotency_key
+    if carried_attempt := attempt_in(key):
+        asked["earlier"] = carried_attempt - 1
     job = ClusterJob(
         id=gateway.new_id() if key is None else id_for(key, call.principal.name),
         request=asked,
@@ -87,7 +91,7 @@ async def execute_definition(
         created_at=engine.jobs.clock.now(),
         client=call.client,
         owner=call.principal.name,
-        retry=definition.retry,
+        retry=definition.retry.if_not_known() if carried_attempt else definition.retry,
         fingerprint="" if key is None else _digest([request.name, request.input, target]),
     )
     job = await gateway.submit(job, parse_target(target))
@@ -99,7 +103,8 @@ async def execute_definition(
 def carried(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:
     """Return the spec of a job of this machine that is carried out in the cluster.
 
-    Waiting, retries, tags and notifications are those of the job here; the rest is asked for there.
+    Waiting, retries, tags and notifications are those of the job here; the rest is asked for there, and
+    what is to be done when it is not known how an attempt has ended.
     """
     options = request.options
     asked = request.model_dump(
@@ -108,6 +113,7 @@ def carried(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:
         exclude_defaults=True,
         exclude={"options": {"retry", "notify", "tags", "name", "wait_ms", "depends_on"}},
     )
+    _repeat_there(asked, options.retry)
     here = options.model_copy(
         update={
             "target": None,
@@ -122,6 +128,39 @@ def carried(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:
     args = None if request.args is None else tuple(request.args)
     command = replace(spec.command, line=request.command, args=args)
     return replace(spec, command=engine.carrying.command(command, "console_execute_async", asked))
+
+
+def carried_otherwise(
+    spec: JobSpec,
+    *,
+    command: str | None,
+    args: list[str] | None,
+    timeout: float | None,
+    retry: ask.Retry | None,
+) -> JobSpec | None:
+    """Return the spec of a carried command with those changes that are given, the timeout in ms; None if
+    it is not carried."""
+    asked = asked_by(spec.command)
+    if asked is None:
+        return None
+    changed = spec.command
+    if command is not None:
+        changed = replace(changed, line=command, args=None if args is None else tuple(args))
+        asked = {**asked, "command": command, "args": args}
+    if timeout is not None:
+        changed = replace(changed, timeout=timeout / 1000 or None)
+        asked["options"]["timeout"] = timeout
+    if retry is not None:
+        spec = replace(spec, retry=retry_policy(retry))
+        _repeat_there(asked, retry)
+    return replace(spec, command=asking(changed, "console_execute_async", asked))
+
+
+def _repeat_there(asked: dict[str, Any], retry: ask.Retry | None) -> None:
+    asked["options"].pop("retry", None)
+    if retry is not None and (on := NOT_KNOWN.intersection(retry.on or ())):
+        plain = retry.model_dump(mode="json", by_alias=True)
+        asked["options"]["retry"] = {**plain, "on": sorted(on)}
 
 
 def _fingerprint(request: ask.ExecuteAsync) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ from console_automation.core.text import counted
 from console_automation.engine.engine import Engine
 from console_automation.errors import (
     Conflict,
+    ConsoleAutomationError,
     JobNotFound,
     Unavailable,
 )
@@ -33,6 +34,7 @@ from console_automation.operations.operation import Operation
 from console_automation.operations.submission import Call, telling
 
 _OVER = tuple(each for each in Status if each not in (Status.PENDING, Status.RUNNING))
+_NOT_CANCELLED = (Status.COMPLETED, Status.FAILED, Status.INTERRUPTED)
 #: That a worker is asked for: with all that JSON adds it has to fit a message.
 _PAGE_BYTES = 1 << 17
 _PAGE_CHUNKS = 1_000
@@ -66,7 +68,18 @@ async def result_of(engine: Engine, job_id: str) -> definition_views.ResultResul
     job = await gateway_of(engine).get(job_id)
     if job.is_over and job.outcome is not None and job.outcome.result is not None:
         result["result"] = json.loads(job.outcome.result)
+    elif job.phase is ClusterPhase.COMPLETED and "definition" in job.request and not job.is_group:
+        result |= await _result_there(engine, job)
     return result  # type: ignore[no-any-return]
+
+
+async def _result_there(engine: Engine, job: ClusterJob) -> Mapping[str, Any]:
+    """Return the result that the record does not have from the worker, which may know of none either."""
+    try:
+        said = await gateway_of(engine).ask(job, "console_get_job_result", {})
+    except ConsoleAutomationError as error:
+        return {"error": f"Whether it has a result is not known now: {error.message}"}
+    return {"result": said["result"]} if "result" in said else {}
 
 
 async def started(engine: Engine, call: Call, job: ClusterJob, wait: float) -> view.ExecuteResult:
@@ -212,6 +225,8 @@ async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view
     seen = await _view(engine, request.job_id)
     if not asked:
         message = f"{seen['id']} was over already: {texts.verdict(seen)}. Nothing was changed."
+    elif seen["status"] == Status.INTERRUPTED:
+        message = f"{texts.job_line(seen)}. Should it still go on there, it is ended."
     elif seen["status"] in _OVER:
         message = texts.job_line(seen)
     else:
@@ -222,7 +237,7 @@ async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view
     return {
         "success": True,
         "jobId": seen["id"],
-        "cancelled": asked and seen["status"] not in (Status.COMPLETED, Status.FAILED),
+        "cancelled": asked and seen["status"] not in _NOT_CANCELLED,
         "status": seen["status"],
         "message": message,
     }

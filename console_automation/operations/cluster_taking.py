@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from console_automation.core.codec import definition_from_plain
@@ -21,6 +22,7 @@ class TakeDefinition(Request):
     definition: Json
     input: Json
     key: Name
+    earlier: int = Field(0, ge=0, description="Attempts that were made before this one.")
 
 
 class TakenResult(TypedDict):
@@ -34,8 +36,10 @@ class TakenResult(TypedDict):
 async def take_definition(engine: Engine, call: Call, request: TakeDefinition) -> TakenResult:
     """Submit a typed job, once for a key. The cluster sees to its retries."""
     definition = definition_from_plain(request.definition)
+    spec = engine.definitions.spec_of(definition, request.input, caller_of(call))
     spec = replace(
-        engine.definitions.spec_of(definition, request.input, caller_of(call)),
+        spec,
+        contract=spec.contract and replace(spec.contract, earlier=request.earlier),
         retry=RetryPolicy(),
         idempotency_key=request.key,
         fingerprint=request.key,

@@ -1,5 +1,6 @@
 """What clients may ask about job definitions."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
@@ -31,8 +32,17 @@ def _not_too_deep(value: Any) -> Any:
             for inner in (each.values() if isinstance(each, dict) else each)
         ]
         if not level:
-            return value
+            return _writable(value)
     raise ValueError(f"must not nest deeper than {_DEEPEST} levels")
+
+
+def _writable(value: Any) -> Any:
+    """Refuse what no client could be told."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain half of a surrogate pair") from None
+    return value
 
 
 DefinitionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}$")]

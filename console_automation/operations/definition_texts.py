@@ -76,6 +76,8 @@ def came_to(result: ResultResult) -> str:
             f"{job_id} {status}: {why}{code}, attempt {result['attempt']}. Its output:"
             " console_get_job_output."
         )
+    if "error" in result:
+        return f"{job_id} completed. {result['error']}"
     if "result" not in result:
         return f"{job_id} completed; it has no result, see console_get_job_output."
     text = sanitize(json.dumps(result["result"], ensure_ascii=False))

@@ -9,6 +9,7 @@ from console_automation.core.job import Status
 from console_automation.core.schedule import Execution, Missed, Overlap, Schedule, Version
 from console_automation.core.text import iso
 from console_automation.core.trigger import Cron, Interval, Once, Trigger
+from console_automation.engine.carrying import asked_by
 
 
 class TriggerView(TypedDict):
@@ -33,6 +34,7 @@ class ScheduleView(TypedDict):
     args: NotRequired[list[str]]
     job: NotRequired[str]
     input: NotRequired[dict[str, Any]]
+    target: NotRequired[str]
     workingDirectory: str
     timeout: int
     maxAttempts: int
@@ -145,6 +147,8 @@ def _what(version: Version) -> dict[str, Any]:
 def schedule_view(schedule: Schedule, trouble: str | None) -> ScheduleView:
     """Return a schedule as clients see it; what does not apply is left out."""
     typed = schedule.version.spec.contract
+    command = schedule.version.spec.command
+    there = (asked_by(command) or {}).get("options")
     view: dict[str, Any] = {
         "scheduleId": schedule.id,
         "name": schedule.name,
@@ -153,7 +157,8 @@ def schedule_view(schedule: Schedule, trouble: str | None) -> ScheduleView:
         **_what(schedule.version),
         "job": typed and typed.definition,
         "input": typed and dict(typed.input),
-        "workingDirectory": schedule.version.spec.command.cwd,
+        "target": there and there["target"],
+        "workingDirectory": there.get("workingDirectory", "~") if there else command.cwd,
         "missed": schedule.missed,
         "overlap": schedule.overlap,
         "jitterMs": round(schedule.jitter * 1000),

@@ -22,7 +22,7 @@ from console_automation.engine.permissions import Kind
 from console_automation.errors import AccessDenied, BadRequest
 from console_automation.operations import schedule_requests as ask
 from console_automation.operations import schedule_views as view
-from console_automation.operations.cluster_execution import carried
+from console_automation.operations.cluster_execution import carried, carried_otherwise
 from console_automation.operations.definitions import caller_of
 from console_automation.operations.requests import ExecuteAsync
 from console_automation.operations.submission import Call, background_spec, retry_policy
@@ -240,6 +240,15 @@ def _changed(version: Version, request: ask.UpdateSchedule) -> JobSpec:
                 f"{field} is up to the job definition that this schedule runs; change that.",
                 field=field,
             )
+    changed = carried_otherwise(
+        spec,
+        command=request.command,
+        args=request.args,
+        timeout=request.timeout,
+        retry=request.retry,
+    )
+    if changed is not None:
+        return changed
     if request.command is not None:
         executable, argv, by_shell = resolve(
             request.command,

@@ -4,12 +4,14 @@ input, and what a schedule or a workflow starts is a job of its machine that has
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from console_automation.errors import BadRequest
-from tests.integration.daemons import Daemon, killable
+from tests.integration.daemons import Caller, Daemon, killable
 from tests.integration.fleet import PATIENT, Fleet, running_fleet
 from tests.processes import is_alive
 from tests.waiting import until_now
@@ -227,3 +229,110 @@ def test_what_is_carried_can_be_cancelled_though_its_definition_is_removed(
     (carrier,) = [each for each in listed if each["tags"].get("definition") == "brief"]
     gateway.cancel(carrier["id"])
     until_now(lambda: not is_alive(pid), "the end of what was carried")
+
+
+def test_what_is_carried_is_tried_as_often_as_its_definition_says(
+    gateway: Daemon, place: Path
+) -> None:
+    tries = place / "tries"
+    gateway.call(
+        "console_register_job",
+        name="twice",
+        command=f"echo try >> {tries}; exit 1",
+        target="_any",
+        retry={"maxAttempts": 2, "backoffMs": 1},
+    )
+    gateway.call("console_register_workflow", name="twice", steps=[{"id": "one", "job": "twice"}])
+    run = gateway.call("console_execute_workflow", name="twice", waitMs=30_000)
+    assert run["run"]["status"] == "failed"
+    assert tries.read_text() == "try\ntry\n"
+
+
+def test_a_schedule_with_a_target_that_is_changed_still_has_it(gateway: Daemon) -> None:
+    made = gateway.call(
+        "console_create_schedule",
+        name="changed",
+        command="sleep 300",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w", "environment": {"CITY": "Oslo"}, "timeout": 1},
+    )["schedule"]
+    assert (made["target"], made["workingDirectory"]) == ("w", "~")
+    scheduled = {"scheduleId": made["scheduleId"]}
+    gateway.call("console_update_schedule", **scheduled, command='echo "$CITY"', timeout=60_000)
+    over = gateway.over(gateway.call("console_trigger_schedule", **scheduled)["jobId"])
+    assert (over["status"], over["command"]) == ("completed", 'echo "$CITY"'), over
+    assert gateway.output(over["id"]) == "Oslo\n"
+    gateway.call("console_update_schedule", **scheduled, command="echo", args=["$CITY", "x"])
+    over = gateway.over(gateway.call("console_trigger_schedule", **scheduled)["jobId"])
+    assert gateway.output(over["id"]) == "$CITY x\n"
+    gateway.call("console_update_schedule", **scheduled, timeout=1)
+    gateway.call("console_update_schedule", **scheduled, command="sleep 300")
+    over = gateway.over(gateway.call("console_trigger_schedule", **scheduled)["jobId"])
+    assert over["status"] == "failed"
+
+
+def test_what_has_failed_in_the_cluster_has_failed_here_though_it_exited_with_0(
+    gateway: Daemon,
+) -> None:
+    made = gateway.call(
+        "console_create_schedule",
+        name="chatty",
+        command="trap 'exit 0' TERM; while :; do echo chatter; done",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w", "outputLimitBytes": 65_536, "onOutputLimit": "kill"},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    assert gateway.over(fired["jobId"])["status"] == "failed"
+
+
+def test_a_fire_in_the_cluster_knows_the_metadata_of_its_schedule(gateway: Daemon) -> None:
+    made = gateway.call(
+        "console_create_schedule",
+        name="told",
+        command='echo "$CONSOLE_AUTOMATION_SCHEDULE $CONSOLE_AUTOMATION_METADATA"',
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w"},
+        metadata={"looks": 1},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    over = gateway.over(fired["jobId"])
+    assert gateway.output(over["id"]) == f'{made["scheduleId"]} {{"looks": 1}}\n'
+
+
+def _ignores(pid: int, number: int) -> bool:
+    """Whether a process ignores a signal: the carrier does once it has been told to end."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigIgn")]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def test_an_attempt_that_is_told_to_end_before_it_has_begun_begins_nothing(
+    gateway: Daemon, place: Path
+) -> None:
+    log = place / "told"
+    gate = place / "told-gate"
+    made = gateway.call(
+        "console_create_schedule",
+        name="told to end",
+        command=f"""
+            trap 'echo asked >> {log}' TERM
+            echo began >> {log}
+            until [ -e {gate} ]; do sleep 0.01; done""",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "w", "retry": {"maxAttempts": 2, "backoffMs": 1}},
+    )["schedule"]
+    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])["jobId"]
+    until_now(log.exists, "the job on its worker")
+    os.kill(gateway.running(fired)["pid"], signal.SIGKILL)
+    until_now(lambda: "asked" in log.read_text(), "the second attempt, which ends the first")
+    before = gateway.call("console_list_jobs", options={"cluster": "jobs"})["total"]
+    carrier = gateway.running(fired)["pid"]
+    client = Caller(gateway.home)
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        cancelled = pool.submit(client.cancel, fired, graceMs=20_000)
+        stack.callback(client.hang_up)
+        until_now(lambda: _ignores(carrier, signal.SIGTERM), "its being told")
+        gate.touch()
+        cancelled.result()
+    assert gateway.over(fired)["status"] == "cancelled"
+    assert gateway.call("console_list_jobs", options={"cluster": "jobs"})["total"] == before

@@ -3,13 +3,16 @@ that nobody knows any more, records that take no more."""
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from console_automation.errors import BadRequest, Unavailable
-from tests.integration.daemons import Daemon
+from tests.integration.clusters import as_worker, settings_of
+from tests.integration.daemons import Daemon, killable
 from tests.integration.fleet import Fleet, running_fleet
+from tests.integration.nats_server import running_nats_server
 from tests.processes import is_alive
 from tests.waiting import until_now
 
@@ -89,3 +92,81 @@ def test_what_carries_ends_by_the_signal_that_ended_what_is_carried(fleet: Fleet
         assert (over["status"], over.get("signal")) == ("failed", name), fleet.gateway.output(
             over["id"]
         )
+
+
+def test_what_is_carried_is_not_run_again_when_its_worker_is_lost_unless_the_policy_says_so(
+    fleet: Fleet,
+) -> None:
+    has_begun = fleet.place / "begun"
+    made = fleet.gateway.call(
+        "console_create_schedule",
+        name="carried",
+        command=f"echo line >> {has_begun}; exec sleep 300",
+        trigger={"everyMs": 3_600_000},
+        options={"target": "_any", "retry": {"maxAttempts": 3, "backoffMs": 1}},
+    )["schedule"]
+    fired = fleet.gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    until_now(has_begun.exists, "the job on its worker")
+    listed = fleet.gateway.call("console_list_jobs", options={"cluster": "jobs"})["jobs"]
+    fleet.daemons[listed[0]["worker"]].kill()
+    over = fleet.gateway.over(fired["jobId"])
+    assert (over["status"], over["exitCode"]) == ("failed", 75)
+    assert has_begun.read_text() == "line\n"
+
+
+def test_what_is_carried_is_run_again_by_the_cluster_where_the_policy_has_lost(
+    fleet: Fleet,
+) -> None:
+    has_begun = fleet.place / "begun"
+    made = fleet.gateway.call(
+        "console_create_schedule",
+        name="carried",
+        command=f"[ -e {has_begun} ] && exit 7; touch {has_begun}; exec sleep 300",
+        trigger={"everyMs": 3_600_000},
+        options={
+            "target": "_any",
+            "retry": {"maxAttempts": 2, "backoffMs": 1, "on": ["lost"]},
+        },
+    )["schedule"]
+    fired = fleet.gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    until_now(has_begun.exists, "the job on its worker")
+    [job] = fleet.gateway.call("console_list_jobs", options={"cluster": "jobs"})["jobs"]
+    fleet.daemons[job["worker"]].kill()
+    over = fleet.gateway.over(fired["jobId"])
+    assert (over["status"], over["exitCode"]) == ("failed", 7)
+    assert fleet.gateway.job(job["id"])["attempt"] == 2
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_a_job_whose_worker_was_lost_and_has_come_back_can_be_ended(
+    fleet: Fleet, is_back: bool
+) -> None:
+    job_id, worker, pid = begun(fleet, "exec sleep 300")
+    worker.kill()
+    until_now(lambda: fleet.gateway.job(job_id)["status"] == "interrupted", "its loss")
+    if is_back:
+        worker.start()
+        fleet.await_status(fleet.gateway.job(job_id)["worker"], "live")
+    said = fleet.gateway.call("console_cancel_job", jobId=job_id)
+    assert "Nothing was changed" not in said["message"]
+    if not is_back:
+        worker.start()
+    until_now(lambda: not is_alive(pid), "its end")
+    until_now(lambda: fleet.gateway.job(job_id)["status"] == "cancelled", "its true end")
+    said = fleet.gateway.call("console_cancel_job", jobId=job_id)
+    assert "Nothing was changed" in said["message"]
+
+
+def test_what_is_carried_leaves_the_slots_of_a_machine_to_the_jobs_themselves(
+    home: Path, tmp_path: Path
+) -> None:
+    with running_nats_server(tmp_path / "nats") as nats:
+        both = as_worker("both", cluster_gateway=True, max_concurrent_jobs=1)
+        toolsets = "jobs definitions workflows cluster"
+        with killable(home, **settings_of(nats, **both, toolsets=toolsets)) as machine:
+            until_now(lambda: machine.call("console_list_workers")["workers"], "the worker")
+            machine.call("console_register_job", name="there", command="true", target="both")
+            steps = [{"id": name, "job": "there"} for name in ("one", "two", "three")]
+            machine.call("console_register_workflow", name="all", steps=steps, timeout=20_000)
+            run = machine.call("console_execute_workflow", name="all", waitMs=30_000)
+            assert run["run"]["status"] == "completed", run

@@ -166,8 +166,19 @@ async def test_half_a_character_is_no_input_for_a_program(app: App) -> None:
     schema = {"properties": {"word": {"type": "string"}}}
     words = {"command": "echo", "args": ["{word}"], "inputSchema": schema}
     await app.call("console_register_job", name="say", **words)
-    with pytest.raises(BadRequest, match="cannot be passed to a program"):
+    with pytest.raises(BadRequest, match="half of a surrogate pair"):
         await app.execute_job("say", word="half \ud800")
+
+
+@pytest.mark.parametrize(
+    "schema", [{"description": "\ud800"}, {"properties": {"\ud800": {"type": "string"}}}]
+)
+async def test_a_schema_with_half_a_character_is_refused_for_no_listing_could_tell_of_it(
+    app: App, schema: dict[str, object]
+) -> None:
+    asked = {"name": "odd", "command": "true", "inputSchema": schema}
+    assert "half of a surrogate pair" in (await app.call("console_register_job", **asked)).text
+    assert (await app.call("console_list_job_definitions")).view["total"] == 0
 
 
 async def test_a_program_registers_its_own_jobs(app: App, file: Path) -> None:

@@ -197,6 +197,8 @@ async def test_a_log_without_end_is_cut_and_says_so(build: Build) -> None:
         (b'{"n": "1"}', NUMBER, "result.n is not what outputSchema promises"),
         (b"{", NUMBER, "no JSON"),
         (b"NaN", None, "NaN is no number"),
+        (b'{"n": 1e999}', NUMBER, "no JSON"),
+        (b'"\\ud800"', None, "half of a character"),
         (b"\xff", None, "no JSON"),
         (b'"' + b"x" * 5_000 + b'"', None, "more than 4096 bytes"),
     ],

@@ -458,6 +458,18 @@ async def test_a_signed_request_starts_a_run_with_its_body(bench: Bench) -> None
     assert run.steps["a"].status is StepStatus.COMPLETED
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"go": NaN}', b'{"go": -1e999}', b'{"go": "\\ud800"}', b"[]", b"{"]
+)
+async def test_a_signed_body_that_is_no_json_object_starts_nothing(
+    bench: Bench, body: bytes
+) -> None:
+    await bench.keep(step("a", "exit-0"), triggers=(HOOK,))
+    with pytest.raises(BadRequest, match="no JSON"):
+        await bench.workflows.webhook("in", body, signed(body))
+    assert not await bench.all_jobs()
+
+
 async def test_a_wrong_signature_and_an_unknown_path_are_told_apart_by_nobody(
     bench: Bench,
 ) -> None:

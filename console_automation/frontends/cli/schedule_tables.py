@@ -50,6 +50,7 @@ def schedule(streams: "Streams", view: "Mapping[str, Any]") -> None:
             "command": None if "job" in shown else _command(shown),
             "job": shown.get("job"),
             "input": json.dumps(shown["input"]) if shown.get("input") else None,
+            "target": shown.get("target"),
             "directory": shown["workingDirectory"],
             "project": shown["project"],
             "timeout": human_seconds(shown["timeout"] / 1000) if shown["timeout"] else "none",

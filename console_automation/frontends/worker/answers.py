@@ -15,18 +15,20 @@ from console_automation.core.seal import seal
 from console_automation.core.target import host_key
 from console_automation.engine.cluster import Cluster
 from console_automation.engine.engine import Engine
-from console_automation.errors import BadRequest, JobNotFound, Unavailable
+from console_automation.errors import BadRequest, JobNotFound, LimitReached, Unavailable
 from console_automation.operations.operation import Answer
 from console_automation.operations.submission import Call
 from console_automation.operations.table import OPERATIONS, invoke, refusal
 
 _AGAIN_SECONDS = 0.5
+_LARGEST = 1_000_000  #: NATS takes a mebibyte at once
 #: What can be asked: nothing that would begin anything.
 _ASKED = {
     name: OPERATIONS[name]
     for name in (
         "console_get_job_status",
         "console_get_job_output",
+        "console_get_job_result",
         "console_send_job_input",
         "console_cancel_job",
     )
@@ -66,6 +68,12 @@ class Answers:
             call = on_behalf(self._call, question.by)
             answer = await invoke(self._engine, question.operation, arguments, call, offered=_ASKED)
         body = answer_to_bytes(answer.view, is_error=answer.is_error)
+        if len(body) > _LARGEST:
+            size = LimitReached(
+                f"The answer takes {len(body)} bytes, more than a message can have. Worker"
+                f" {self._host} has it, in its job {local and local.id}."
+            )
+            body = answer_to_bytes(refusal(self._engine, size).view, is_error=True)
         return seal(key, f"answer/{question.nonce}", body)
 
     def _refuse_repeated(self, nonce: str) -> None:

@@ -194,6 +194,8 @@ class WorkerService:
         if "definition" in job.request:
             name = "take_definition"
             arguments = {each: job.request[each] for each in ("definition", "input")} | {"key": key}
+            if earlier := job.request.get("earlier", 0) + job.attempt - 1:
+                arguments["earlier"] = earlier
         else:
             name = "console_execute_async"
             options = {**job.request.get("options", {}), "idempotencyKey": key}

@@ -68,6 +68,8 @@ def run(given: "Namespace", client: "Client", streams: "Streams") -> int:
         streams.remark(following.line_of(over))
     elif "result" in result:
         streams.line(json.dumps(result["result"], indent=2))
+    elif "error" in result:
+        streams.remark(result["error"])
     return outcome.of_job(over)
 
 

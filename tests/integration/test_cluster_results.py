@@ -1,0 +1,105 @@
+"""What typed jobs of the cluster come to: large results, those of several workers, and what is none."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.daemons import Daemon
+from tests.integration.test_cluster_carried import gateway, place
+
+__all__ = ["gateway", "place"]
+
+LARGE = 300_000
+
+
+@pytest.fixture
+def large(gateway: Daemon) -> str:
+    """A job whose result is larger than what a record keeps."""
+    command = f"""printf '"%0{LARGE}d"' 0 > "$CONSOLE_AUTOMATION_RESULT" """
+    gateway.call(
+        "console_register_job",
+        name="large",
+        command=command,
+        outputSchema={"type": "string"},
+        target="w",
+    )
+    return "large"
+
+
+def _run_of(gateway: Daemon, job: str) -> dict[str, Any]:
+    gateway.call("console_register_workflow", name=job, steps=[{"id": "one", "job": job}])
+    return gateway.call("console_execute_workflow", name=job, waitMs=30_000)
+
+
+def test_a_result_that_its_record_does_not_keep_is_had_from_its_worker(
+    gateway: Daemon, large: str
+) -> None:
+    done = gateway.call("console_execute_job", name=large)
+    assert done["status"] == "completed"
+    assert done.get("result") == "0" * LARGE
+
+
+def test_a_large_result_reaches_the_step_that_waits_for_it(gateway: Daemon, large: str) -> None:
+    run = _run_of(gateway, large)
+    assert run["run"]["status"] == "completed", run["steps"]
+
+
+def test_a_result_that_no_message_can_take_is_said_to_be_missing(gateway: Daemon) -> None:
+    command = """printf '"%01048000d"' 0 > "$CONSOLE_AUTOMATION_RESULT" """
+    gateway.call("console_register_job", name="largest", command=command, target="w")
+    done = gateway.call("console_execute_job", name="largest")
+    assert (done["status"], "result" in done) == ("completed", False)
+    assert "bytes" in done["error"]
+
+
+def test_a_step_for_several_workers_completes_though_it_has_no_one_result(gateway: Daemon) -> None:
+    gateway.call(
+        "console_register_job",
+        name="each",
+        command="""echo 7 > "$CONSOLE_AUTOMATION_RESULT" """,
+        outputSchema={"type": "integer"},
+        target="_all",
+    )
+    run = _run_of(gateway, "each")
+    assert run["run"]["status"] == "completed", run["steps"]
+    group = gateway.call("console_execute_job", name="each")
+    [child] = gateway.over(group["jobId"])["children"]
+    assert gateway.call("console_get_job_result", jobId=child["jobId"])["result"] == 7
+
+
+@pytest.mark.parametrize("promised", [{"outputSchema": {"type": "integer"}}, {}])
+def test_a_result_that_is_none_fails_what_is_carried_and_is_not_tried_again(
+    gateway: Daemon, place: Path, promised: dict[str, Any]
+) -> None:
+    tries = place / f"tries-{len(promised)}"
+    gateway.call(
+        "console_register_job",
+        name="none",
+        command=f"""echo try >> {tries}; echo seven > "$CONSOLE_AUTOMATION_RESULT" """,
+        target="w",
+        retry={"maxAttempts": 2, "backoffMs": 1},
+        **promised,
+    )
+    [step] = _run_of(gateway, "none")["steps"]
+    assert (step["status"], step["reason"]) == ("failed", "result")
+    assert tries.read_text() == "try\n"
+
+
+@pytest.mark.parametrize("is_carried", [False, True])
+def test_each_attempt_in_the_cluster_knows_its_number(
+    gateway: Daemon, place: Path, is_carried: bool
+) -> None:
+    numbers = place / f"numbers-{is_carried}"
+    gateway.call(
+        "console_register_job",
+        name="count",
+        command=f"echo $CONSOLE_AUTOMATION_ATTEMPT >> {numbers}; exit 1",
+        target="w",
+        retry={"maxAttempts": 3, "backoffMs": 1},
+    )
+    if is_carried:
+        _run_of(gateway, "count")
+    else:
+        gateway.call("console_execute_job", name="count")
+    assert numbers.read_text().split() == ["1", "2", "3"]
