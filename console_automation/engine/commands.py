@@ -92,11 +92,17 @@ def named_project(directory: str | None, *, field: str) -> str | None:
     return project_of(directory)
 
 
+def check_absolute(cwd: str, *, field: str = "options.workingDirectory") -> None:
+    """Raise BadRequest unless a directory, of whichever machine, is the same wherever one stands."""
+    if not os.path.isabs(cwd):
+        name = field.rpartition(".")[2]
+        raise BadRequest(f"{name} {cwd!r} is not absolute; give the whole path.", field=field)
+
+
 def check_directory(cwd: str, *, field: str = "options.workingDirectory") -> None:
     """Raise unless a process of this user can have `cwd` as its working directory."""
+    check_absolute(cwd, field=field)
     name = field.rpartition(".")[2]
-    if not os.path.isabs(cwd):
-        raise BadRequest(f"{name} {cwd!r} is not absolute; give the whole path.", field=field)
     if not os.path.isdir(cwd):
         raise WorkingDirectoryNotFound(
             f"{name} {cwd!r} is not a directory. Create it first, or leave it out.",

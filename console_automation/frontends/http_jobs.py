@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from console_automation.core.access import JOB_READ, JOB_WRITE, Principal
 from console_automation.core.job import Status
+from console_automation.core.text import one_line
 from console_automation.engine.commands import inherited
 from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest
@@ -67,21 +68,20 @@ class JobRoutes:
         return _made(await self._invoke(request, JOB_WRITE, "console_execute_async", arguments))
 
     async def _list(self, request: Request) -> Response:
-        return await self._read(request, "console_list_jobs", {"options": _words(request)})
+        return await self._read(request, "console_list_jobs", under="options")
 
     async def _count(self, request: Request) -> Response:
-        return await self._read(request, "console_get_job_counts", _words(request))
+        return await self._read(request, "console_get_job_counts")
 
     async def _list_workers(self, request: Request) -> Response:
-        return await self._read(request, "console_list_workers", _words(request))
+        return await self._read(request, "console_list_workers")
 
     async def _inspect(self, request: Request) -> Response:
-        words = {**_words(request), **_named(request)}
-        return await self._read(request, "console_get_job_status", words)
+        return await self._read(request, "console_get_job_status", **_named(request))
 
     async def _output(self, request: Request) -> Response:
-        words = {"options": _words(request), **_named(request)}
-        return await self._read(request, "console_get_job_output", words)
+        named = _named(request)
+        return await self._read(request, "console_get_job_output", under="options", **named)
 
     async def _retry(self, request: Request) -> Response:
         return _made(await self._invoke(request, JOB_WRITE, "console_retry_job", _named(request)))
@@ -96,9 +96,15 @@ class JobRoutes:
         name = "console_cancel_job" if is_live else "console_forget_job"
         return answered(await self._invoke(request, JOB_WRITE, name, named))
 
-    async def _read(self, request: Request, name: str, words: dict[str, Any]) -> Response:
+    async def _read(
+        self, request: Request, name: str, *, under: str | None = None, **named: str
+    ) -> Response:
+        """Carry out what reads. The query's words are arguments, or the fields of the one that they go
+        under."""
         try:
-            arguments = from_words(OPERATIONS[name].request, words)
+            words = _words(request)
+            asked = words if under is None else {under: words}
+            arguments = from_words(OPERATIONS[name].request, {**asked, **named})
         except BadRequest as error:
             return answered(refusal(self._engine, error))
         return answered(await self._invoke(request, JOB_READ, name, arguments))
@@ -116,10 +122,15 @@ class JobRoutes:
 
 
 def _words(request: Request) -> dict[str, Any]:
-    return dict(request.query_params)
+    """Return what the query says. Raises BadRequest when it says something more than once."""
+    said = request.query_params
+    for word in said:
+        if len(said.getlist(word)) > 1:
+            raise BadRequest(f"{one_line(word)}: the query has it more than once.", field=word)
+    return dict(said)
 
 
-def _named(request: Request) -> dict[str, Any]:
+def _named(request: Request) -> dict[str, str]:
     return {"jobId": request.path_params["job_id"]}
 
 

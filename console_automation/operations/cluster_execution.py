@@ -15,6 +15,7 @@ from console_automation.core.job import JobSpec
 from console_automation.core.retry import NOT_KNOWN
 from console_automation.core.target import parse_target
 from console_automation.engine.carrying import asked_by, asking
+from console_automation.engine.commands import check_absolute
 from console_automation.engine.engine import Engine
 from console_automation.errors import BadRequest
 from console_automation.operations import definition_requests, definition_views
@@ -27,6 +28,7 @@ from console_automation.operations.submission import Call, background_spec, retr
 #: What makes sense on one machine only.
 _LOCAL_OPTIONS = ("sessionId", "dependsOn", "notify")
 _KEPT_HERE = {"target", "retry", "idempotency_key", "wait_ms"}
+_KEPT_WITH_THE_CARRIER = {"retry", "notify", "tags", "name", "wait_ms", "depends_on"}
 
 
 async def execute_in_cluster(
@@ -36,12 +38,7 @@ async def execute_in_cluster(
     gateway = gateway_of(engine)
     options = request.options
     target = parse_target(options.target or "")
-    asked = request.model_dump(
-        mode="json",
-        by_alias=True,
-        exclude_defaults=True,
-        exclude={"options": _KEPT_HERE},
-    )
+    asked = _asked(request, without=_KEPT_HERE)
     for name in _LOCAL_OPTIONS:
         if name in asked.get("options", {}):
             raise BadRequest(
@@ -107,12 +104,7 @@ def carried(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:
     what is to be done when it is not known how an attempt has ended.
     """
     options = request.options
-    asked = request.model_dump(
-        mode="json",
-        by_alias=True,
-        exclude_defaults=True,
-        exclude={"options": {"retry", "notify", "tags", "name", "wait_ms", "depends_on"}},
-    )
+    asked = _asked(request, without=_KEPT_WITH_THE_CARRIER)
     _repeat_there(asked, options.retry)
     here = options.model_copy(
         update={
@@ -161,6 +153,16 @@ def _repeat_there(asked: dict[str, Any], retry: ask.Retry | None) -> None:
     if retry is not None and (on := NOT_KNOWN.intersection(retry.on or ())):
         plain = retry.model_dump(mode="json", by_alias=True)
         asked["options"]["retry"] = {**plain, "on": sorted(on)}
+
+
+def _asked(request: ask.ExecuteAsync, *, without: set[str]) -> dict[str, Any]:
+    """Return what a worker is asked, without these options. Raises BadRequest for a directory that no
+    worker could find."""
+    if request.options.working_directory is not None:
+        check_absolute(request.options.working_directory)
+    return request.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"options": without}
+    )
 
 
 def _fingerprint(request: ask.ExecuteAsync) -> str:

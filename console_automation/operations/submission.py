@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from console_automation.config import Settings
 from console_automation.core.access import LOCAL, Principal
+from console_automation.core.cluster_names import JOB_IDS
 from console_automation.core.job import (
     Command,
     JobSpec,
@@ -99,13 +100,24 @@ def job_spec(
         priority=options.priority,
         tags=options.tags,
         retry=retry_policy(options.retry),
-        depends_on=tuple(options.depends_on),
+        depends_on=_needs(options),
         even_if_failed=options.even_if_failed,
         notify=notified(engine.settings, options.notify),
         idempotency_key=options.idempotency_key,
         fingerprint=_fingerprint(request, cwd) if options.idempotency_key else "",
         owner=call.principal.name,
     )
+
+
+def _needs(options: ask.ExecuteOptions) -> tuple[str, ...]:
+    for each in options.depends_on:
+        if each.startswith(JOB_IDS):
+            raise BadRequest(
+                f"options.dependsOn: {each} is a job of the cluster, which no other can wait for. Make"
+                " them steps of a workflow.",
+                field="options.dependsOn",
+            )
+    return tuple(options.depends_on)
 
 
 def background_spec(engine: Engine, call: Call, request: ask.ExecuteAsync) -> JobSpec:

@@ -176,6 +176,20 @@ def test_what_a_killed_carrier_has_left_is_ended_before_the_next_attempt_begins(
     assert (over["status"], over["exitCode"], over["attempt"]) == ("failed", 7, 2)
 
 
+def test_a_directory_that_no_worker_could_find_is_refused_at_once(gateway: Daemon) -> None:
+    options = {"target": "w", "workingDirectory": "here"}
+    with pytest.raises(BadRequest, match="'here' is not absolute"):
+        gateway.call("console_execute_async", command="true", options=options)
+    with pytest.raises(BadRequest, match="'here' is not absolute"):
+        gateway.call(
+            "console_create_schedule",
+            name="lost",
+            command="true",
+            trigger={"everyMs": 3_600_000},
+            options=options,
+        )
+
+
 def test_without_a_cluster_a_target_is_refused(place: Path) -> None:
     with killable(place / "alone", toolsets=TOOLSETS) as daemon:
         daemon.call("console_register_job", **ADD)

@@ -124,6 +124,13 @@ def test_what_cannot_be_aimed_is_refused_at_once(
     assert said in done.stderr
 
 
+def test_a_job_of_this_machine_cannot_wait_for_one_of_the_cluster(shell: Shell) -> None:
+    remote = shell.run("--target", "_any", "true")
+    done = shell.job("run", "--after", remote, "true")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{remote} is a job of the cluster" in done.stderr and "workflow" in done.stderr
+
+
 def test_workers_are_listed_with_labels_and_slots(shell: Shell) -> None:
     head, *rows = columns(shell.job("workers").stdout)
     assert head == ["HOST", "STATUS", "SLOTS", "WAITING", "LAST HEARD", "VERSION", "LABELS"]

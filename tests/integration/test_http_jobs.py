@@ -228,6 +228,7 @@ def test_counts_and_workers(user: Api, guest: Guest) -> None:
         ("POST", "/job", " " * 5000, 413, "4096"),
         ("GET", "/job?limit=many", "", 400, "limit"),
         ("GET", "/job?colour=red", "", 400, "colour"),
+        ("GET", "/job?limit=1&limit=2", "", 400, "limit"),
         ("GET", "/job/status?x=1", "", 400, "x"),
         ("GET", "/job/..%2fmetrics", "", 404, "Not Found"),
         ("PUT", "/job", "{}", 405, "Not Allowed"),
