@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from console_automation import paths
-from console_automation.frontends import daemon
+from console_automation.frontends.hello import is_ours
 from tests.integration.servers import Server, serving
 
 NOBODY = 65_534
@@ -102,4 +102,4 @@ def test_the_kernel_says_who_dials(
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     line: Any = Line()
-    assert daemon._is_ours(line) is served
+    assert is_ours(line) is served

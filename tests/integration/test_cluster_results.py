@@ -1,16 +1,31 @@
 """What typed jobs of the cluster come to: large results, those of several workers, and what is none."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.daemons import Daemon
-from tests.integration.test_cluster_carried import gateway, place
-
-__all__ = ["gateway", "place"]
+from tests.integration.fleet import PATIENT, Fleet, running_fleet
 
 LARGE = 300_000
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    with running_fleet(("w",), toolsets="jobs definitions workflows", **PATIENT) as running:
+        yield running
+
+
+@pytest.fixture
+def gateway(fleet: Fleet) -> Daemon:
+    return fleet.gateway
+
+
+@pytest.fixture
+def place(fleet: Fleet) -> Path:
+    return fleet.place
 
 
 @pytest.fixture

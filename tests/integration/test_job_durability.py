@@ -176,12 +176,12 @@ def test_a_daemon_of_before_there_was_a_command_line_makes_room(
 
 def serve_as_before(home: Path) -> int:
     """Run a daemon that speaks the protocol of version 0.1.0."""
-    introduced = runner._introduced
+    introduced = runner.introduced
 
     def as_before(line: bytes | None) -> Any:
         known = json.loads(line or b"{}").get("hello") in ("mcp", "api")
         return introduced(line) if known else None
 
     runner.PROTOCOL = 1  # type: ignore[attr-defined]
-    runner._introduced = as_before
+    runner.introduced = as_before
     return serve_as_installed(home)
