@@ -150,11 +150,22 @@ async def raw_pages(console: Console, since: int, **bounds: Any) -> tuple[bytes,
     return data, page
 
 
+async def run_to_the_prompt(console: Console, line: str) -> None:
+    """Run a line and return when the shell has drawn its next prompt: nothing is printed after that."""
+    await console.run(f"PS1='ready> '; {line}")
+
+    async def is_drawn() -> bool:
+        data, _ = await raw_pages(console, 0, latest=True, maxBytes=100)
+        return data.endswith(b"ready> ")
+
+    await until(is_drawn, "the prompt")
+
+
 async def test_any_partition_of_reads_by_cursor_gives_the_bytes_that_are_retained(
     console: Console, app: App
 ) -> None:
     """Promise 12, with several readers of whom each cuts differently, while more is printed."""
-    await console.run("stty -opost; seq 30000; printf 'häß ☃ %.0s' $(seq 5000)")
+    await run_to_the_prompt(console, "stty -opost; seq 30000; printf 'häß ☃ %.0s' $(seq 5000)")
 
     async def read(number: int) -> bytes:
         chance, data, since, more = random.Random(number), b"", 0, True
@@ -176,7 +187,7 @@ async def test_any_partition_of_reads_by_cursor_gives_the_bytes_that_are_retaine
 
 
 async def test_what_is_gone_is_declared_and_what_is_left_has_no_holes(console: Console) -> None:
-    await console.run("stty -opost; seq 400000")
+    await run_to_the_prompt(console, "stty -opost; seq 400000")
     counts = (await console.ok("console_get_session_state"))["session"]["output"]
     data, since, more, first = b"", 0, True, None
     while more:
