@@ -75,10 +75,19 @@ def project_of(cwd: str) -> str:
     Links are followed, as they are for whoever asks the system where they are. The directory may be
     gone. What is not UTF-8 in its name is written as an escape: this is a name, not a path to open.
     """
-    directory = Path(os.path.realpath(cwd))
-    ways_up = (directory, *directory.parents)
-    root = next((each for each in ways_up if os.path.exists(each / ".git")), directory)
-    return str(root).encode("utf-8", "backslashreplace").decode()
+    directory = os.path.realpath(cwd)
+    root = _git_root(directory) or directory
+    return root.encode("utf-8", "backslashreplace").decode()
+
+
+def _git_root(directory: str) -> str | None:
+    # Strings: with pathlib it took 6 us more, of the 190 of a submission.
+    while not os.path.exists(f"{directory}/.git"):
+        above = os.path.dirname(directory)
+        if above == directory:
+            return None
+        directory = above
+    return directory
 
 
 def named_project(directory: str | None, *, field: str) -> str | None:
