@@ -185,7 +185,7 @@ class Schedules:
     async def _run_now(self, schedule_id: str, name: str, made: Made | None) -> Job:
         schedule = await self._recorded(await self._get(schedule_id))
         job = await self._fires.submitted(schedule, name)
-        is_latest = job is None or not job.is_terminal
+        is_latest = job is None or job.id > (schedule.last_job_id or "")
         if job is None:
             await self._check_room(schedule)
             if made is None or made.version != schedule.version:

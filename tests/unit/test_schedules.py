@@ -465,6 +465,17 @@ async def test_run_now_is_refused_while_the_job_before_runs_unless_overlaps_are_
     assert queued.spec.depends_on == (job.id,)
 
 
+async def test_a_key_that_is_given_again_does_not_make_an_old_job_the_latest(new: New) -> None:
+    service = await new()
+    schedule = await service.make(60, "sleep", overlap=Overlap.QUEUE)
+    asked = await service.schedules.trigger(schedule.id, key="k")
+    await service.at(60)
+    assert (await service.schedules.trigger(schedule.id, key="k")).id == asked.id
+    await service.at(120)
+    _, second, third = await service.jobs(schedule)
+    assert third.spec.depends_on == (second.id, asked.id)
+
+
 async def test_a_schedule_that_is_deleted_fires_no_more_and_its_job_goes_on(new: New) -> None:
     service = await new()
     schedule = await service.make(60, "sleep")
