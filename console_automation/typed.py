@@ -210,11 +210,19 @@ def _is_model(kind: Any) -> bool:
 
 
 def jobs_of(path: str) -> dict[str, Callable[..., Any]]:
-    """Import a file and return its jobs by name. What it raises comes through."""
+    """Import a file and return its jobs by name. What it raises comes through.
+
+    Raises TypeError for two of one name.
+    """
     module = _import(path)
-    found = [each for each in vars(module).values() if hasattr(each, _MARK)]
-    own = [each for each in found if each.__module__ == module.__name__]
-    return {getattr(each, _MARK)["name"]: each for each in own}
+    found: dict[str, Callable[..., Any]] = {}
+    for each in vars(module).values():
+        marked = getattr(each, "__dict__", {}).get(_MARK)  # not what a class has from its base
+        if marked is None or each.__module__ != module.__name__:
+            continue
+        if found.setdefault(marked["name"], each) is not each:
+            raise TypeError(f"{path} has two jobs named {marked['name']!r}")
+    return found
 
 
 def _import(path: str) -> ModuleType:

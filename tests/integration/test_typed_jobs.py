@@ -275,6 +275,22 @@ async def test_what_a_guard_prints_is_not_its_answer(
     assert await guards.agrees(f"{tmp_path / 'named_jobs.py'}:{guard}", asked) is agrees
 
 
+def test_two_jobs_of_one_name_are_refused_and_who_only_inherits_is_no_job(tmp_path: Path) -> None:
+    head = "from console_automation.typed import JobContext, job\n"
+    (tmp_path / "twice.py").write_text(
+        head + "@job\ndef one(): pass\n@job(name='one')\ndef two(): pass\n"
+    )
+    with pytest.raises(TypeError, match="two jobs named 'one'"):
+        jobs_of(str(tmp_path / "twice.py"))
+    (tmp_path / "heirs.py").write_text(
+        head
+        + "@job\nclass One(JobContext):\n    def execute(self): pass\n"
+        + "class Two(One): pass\nalso = One\n"
+    )
+    found = jobs_of(str(tmp_path / "heirs.py"))
+    assert [each.__name__ for each in found.values()] == ["One"]
+
+
 def test_what_is_no_job_is_refused() -> None:
     with pytest.raises(TypeError, match="no job"):
         describe(lambda: None)
