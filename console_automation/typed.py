@@ -181,12 +181,18 @@ def _call_of(target: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _parameters(call: Callable[..., Any]) -> Iterable[tuple[inspect.Parameter, Any]]:
-    """Yield the parameters that the input has to fill, with their types."""
+    """Yield the parameters that the input has to fill, with their types.
+
+    Raises TypeError for one that is not given by its name.
+    """
     hints = typing.get_type_hints(call, include_extras=True)
     for parameter in inspect.signature(call).parameters.values():
         kind = hints.get(parameter.name, Any)
-        if parameter.name != "self" and kind is not JobContext:
-            yield parameter, kind
+        if parameter.name == "self" or kind is JobContext:
+            continue
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise TypeError(f"an input has to have a name, which {parameter} has not")
+        yield parameter, kind
 
 
 def _input_model(call: Callable[..., Any]) -> type[BaseModel]:

@@ -303,3 +303,19 @@ def test_what_is_no_job_is_refused() -> None:
 
     with pytest.raises(TypeError, match="no method execute"):
         describe(Empty)
+
+    for unnamed in (_takes_any_number, _takes_any_name, _takes_by_place):
+        with pytest.raises(TypeError, match="has to have a name"):
+            describe(unnamed)
+
+
+@job
+def _takes_any_number(*rows: int) -> None: ...
+
+
+@job
+def _takes_any_name(**options: str) -> None: ...
+
+
+@job
+def _takes_by_place(row: int, /) -> None: ...
