@@ -16,6 +16,7 @@ imported there, never by the daemon.
 """
 
 import asyncio
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -27,7 +28,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
@@ -47,8 +48,13 @@ class _Responded(BaseException):
 class JobContext:
     """What a job knows of its run, and how it tells of itself. Base class of jobs that are classes."""
 
-    def __init__(self) -> None:
-        self._log: list[str] = []
+    _log: list[str]
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Make one that can log, also of a class with an `__init__` of its own."""
+        context = super().__new__(cls)
+        context._log = []
+        return context
 
     @property
     def job_id(self) -> str:
@@ -143,7 +149,7 @@ def describe(target: Callable[..., Any]) -> dict[str, Any]:
     schemas = {"inputSchema": _input_model(call).model_json_schema()}
     result = typing.get_type_hints(call, include_extras=True).get("return", Any)
     if result not in (Any, None, type(None)):
-        schemas["outputSchema"] = TypeAdapter(result).json_schema()
+        schemas["outputSchema"] = TypeAdapter(result).json_schema(mode="serialization")
     return {
         "description": inspect.cleandoc(target.__doc__ or "").partition("\n\n")[0],
         **schemas,
@@ -175,12 +181,18 @@ def _call_of(target: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _parameters(call: Callable[..., Any]) -> Iterable[tuple[inspect.Parameter, Any]]:
-    """Yield the parameters that the input has to fill, with their types."""
+    """Yield the parameters that the input has to fill, with their types.
+
+    Raises TypeError for one that is not given by its name.
+    """
     hints = typing.get_type_hints(call, include_extras=True)
     for parameter in inspect.signature(call).parameters.values():
         kind = hints.get(parameter.name, Any)
-        if parameter.name != "self" and kind is not JobContext:
-            yield parameter, kind
+        if parameter.name == "self" or kind is JobContext:
+            continue
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise TypeError(f"an input has to have a name, which {parameter} has not")
+        yield parameter, kind
 
 
 def _input_model(call: Callable[..., Any]) -> type[BaseModel]:
@@ -204,11 +216,19 @@ def _is_model(kind: Any) -> bool:
 
 
 def jobs_of(path: str) -> dict[str, Callable[..., Any]]:
-    """Import a file and return its jobs by name. What it raises comes through."""
+    """Import a file and return its jobs by name. What it raises comes through.
+
+    Raises TypeError for two of one name.
+    """
     module = _import(path)
-    found = [each for each in vars(module).values() if hasattr(each, _MARK)]
-    own = [each for each in found if each.__module__ == module.__name__]
-    return {getattr(each, _MARK)["name"]: each for each in own}
+    found: dict[str, Callable[..., Any]] = {}
+    for each in vars(module).values():
+        marked = getattr(each, "__dict__", {}).get(_MARK)  # not what a class has from its base
+        if marked is None or each.__module__ != module.__name__:
+            continue
+        if found.setdefault(marked["name"], each) is not each:
+            raise TypeError(f"{path} has two jobs named {marked['name']!r}")
+    return found
 
 
 def _import(path: str) -> ModuleType:
@@ -240,7 +260,7 @@ def carry_out(target: Callable[..., Any], given: Mapping[str, Any]) -> Any:
             result = asyncio.run(result)
     except _Responded as early:
         result = early.args[0]
-    return TypeAdapter(Any).dump_python(result, mode="json")
+    return TypeAdapter(Any).dump_python(result, mode="json", by_alias=True)  # as in the schema
 
 
 def _run(path: str, name: str) -> int:
@@ -254,6 +274,10 @@ def _run(path: str, name: str) -> int:
         _tell({"error": str(failure)})
         sys.stderr.write(f"{failure}\n")
         return 1
+    except SystemExit as leave:
+        if isinstance(leave.code, str):
+            _tell({"error": leave.code})
+        raise
     except (Exception, ValidationError) as error:
         traceback.print_exc()
         _tell({"error": f"{type(error).__name__}: {error}"})
@@ -271,12 +295,15 @@ def main(words: Sequence[str]) -> int:
     """Describe a file's jobs, or run one; returns the exit code."""
     match words:
         case ["describe", path]:
-            print(json.dumps([describe(each) for each in jobs_of(path).values()]))  # noqa: T201
+            with contextlib.redirect_stdout(sys.stderr):  # what the file prints is no answer
+                found = [describe(each) for each in jobs_of(path).values()]
+            print(json.dumps(found))  # noqa: T201
             return 0
         case ["run", path, name]:
             return _run(path, name)
         case ["guard", path, name]:
-            agrees = getattr(_import(path), name)(json.load(sys.stdin))
+            with contextlib.redirect_stdout(sys.stderr):
+                agrees = getattr(_import(path), name)(json.load(sys.stdin))
             print("true" if agrees is True else "false")  # noqa: T201
             return 0
     sys.stderr.write("usage: python -m console_automation.typed describe FILE | run FILE NAME\n")

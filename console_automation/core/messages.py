@@ -15,6 +15,8 @@ from console_automation.core.text import iso, one_line, signal_name
 from console_automation.core.webhooks import parse_webhook
 from console_automation.core.workflow_run import WorkflowRun
 
+_LONGEST_VARIABLE = 100_000  #: bytes; of more than 128 KiB the system starts no program
+
 #: What a shell line finds in variables of its own, so that it need not read JSON.
 _SPOKEN = {
     "id": "ID",
@@ -68,7 +70,9 @@ def compose(
     variables: dict[str, str] = {}
     if notify.channel is Channel.COMMAND:
         spoken = {key: "" if view.get(key) is None else str(view[key]) for key in _SPOKEN}
-        variables = {**environment, "CONSOLE_AUTOMATION_NOTIFICATION": body}
+        variables = dict(environment)
+        if len(body) <= _LONGEST_VARIABLE:
+            variables["CONSOLE_AUTOMATION_NOTIFICATION"] = body
         variables |= {f"{kind.upper()}_{_SPOKEN[key]}": said for key, said in spoken.items()}
     return Message(
         id=id,

@@ -33,7 +33,7 @@ class Overlap(StrEnum):
     """What a fire does while the latest job of its schedule is not over."""
 
     SKIP = "skip"  #: nothing; the history says so
-    QUEUE = "queue"  #: its job waits for the end of that one, however it ends; up to a bound
+    QUEUE = "queue"  #: its job waits for all before it, however they end; up to a bound
     ALLOW = "allow"  #: its job runs beside that one
 
 

@@ -11,9 +11,9 @@ end, one in the hour that comes twice comes the first time. Fires at every hour 
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count, takewhile
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from cronsim import CronSim, CronSimError
 from console_automation.errors import BadRequest
 
 _FIELDS = 5
+_NONE, _HOUR = timedelta(), timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +107,55 @@ def fires(trigger: Trigger, after: float) -> Iterator[float]:
                     yield at
         case Cron():
             start = datetime.fromtimestamp(after, zone_of(trigger.timezone))
-            for moment in CronSim(trigger.expression, start):
+            minutes = CronSim if start.tzinfo is UTC else _Minutes
+            for moment in minutes(trigger.expression, start):
                 at = moment.timestamp()
                 # In the second pass of an hour that comes twice, the next fire by the clock on the
                 # wall may be one of the first pass, which is over.
                 if at > after:
                     yield at
+
+
+class _Minutes(CronSim):
+    """The minutes that an expression names, also where clocks are changed by a part of an hour.
+
+    CronSim goes on by whole hours of the time that passes. Where half an hour is left out or comes twice
+    that leads into the middle of an hour, past minutes that it names: there each minute is looked at.
+    """
+
+    def advance_hour(self) -> bool:
+        """Go on to an hour that fits, or to the next day; False if it is one."""
+        before = self.dt
+        moved = super().advance_hour()
+        if moved:
+            self._look_between(before, lambda at: at.hour in self.hours)
+        return moved
+
+    def advance_minute(self) -> bool:
+        """Go on to a minute that fits, or to the next hour; False if it is one."""
+        before = self.dt
+        moved = super().advance_minute()
+        if moved:
+            self._look_between(
+                before, lambda at: at.minute in self.minutes or at.hour != before.hour
+            )
+        return moved
+
+    def _look_between(self, before: datetime, fits: Callable[[datetime], bool]) -> None:
+        """Go back to the first minute that fits since `before`, if the clock was changed by a part of an
+        hour since the hour of that began."""
+        after = self.dt
+        if after.tzinfo is None:  # what fires at given hours goes by the clock on the wall
+            return
+        offset = after.utcoffset() or _NONE
+        offsets = (each.utcoffset() or _NONE for each in (before, before.replace(minute=0)))
+        if not any((offset - each) % _HOUR for each in offsets):
+            return
+        self.dt = before.replace(second=0)
+        while self.dt.timestamp() < after.timestamp():
+            self.tick(seconds=60)
+            if fits(self.dt) or self.dt.date() != before.date():
+                return
 
 
 def newest_fires(trigger: Trigger, first: float, until: float, *, most: int) -> list[float]:

@@ -104,9 +104,9 @@ class Definitions:
         if former is None:
             self.permissions.check_create(Kind.DEFINITION, definition.name, principal)
         elif not _is_named(former, principal, Action.UPDATE):
-            raise AccessDenied(
-                f"{principal.name} may not replace the job definition {former.name}."
-            )
+            # As if there was none, for whoever may not read it.
+            verb = "replace" if _may(former, principal, Action.READ) else "create"
+            raise AccessDenied(f"{principal.name} may not {verb} the job definition {former.name}.")
         check(definition)
         most = self._settings.max_definitions
         if not is_known and len(self._registered) >= most:

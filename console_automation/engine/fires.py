@@ -7,7 +7,15 @@ from console_automation.core.job import Job, JobSpec
 from console_automation.core.schedule import Overlap, Schedule, Version, job_key
 from console_automation.engine.definitions import Definitions
 from console_automation.engine.jobs import JobManager
-from console_automation.errors import AccessDenied, BadRequest, DefinitionNotFound, LimitReached
+from console_automation.errors import (
+    AccessDenied,
+    BadRequest,
+    DefinitionNotFound,
+    JobNotFound,
+    LimitReached,
+)
+
+_MOST_NEEDS = 100  #: jobs that one waits for, the newest: their number is kept with each job
 
 Refusal = AccessDenied | BadRequest | DefinitionNotFound
 
@@ -62,7 +70,7 @@ class Fires:
 
     async def submit(self, schedule: Schedule, key: str, spec: JobSpec) -> Job:
         """Make the job. Raises what `JobManager.submit` raises."""
-        follows = schedule.overlap is Overlap.QUEUE and self.is_busy(schedule)
+        before = await self._queue(schedule)
         environment = {
             **spec.command.environment,
             "CONSOLE_AUTOMATION_SCHEDULE": schedule.id,
@@ -74,8 +82,8 @@ class Fires:
                 command=replace(spec.command, environment=environment),
                 tags={**spec.tags, "schedule": schedule.name},
                 created_at=self._jobs.clock.now(),
-                depends_on=(schedule.last_job_id,) if follows and schedule.last_job_id else (),
-                even_if_failed=follows,
+                depends_on=before[:_MOST_NEEDS],
+                even_if_failed=bool(before),
                 idempotency_key=job_key(schedule, key),
                 fingerprint=schedule.id,
             )
@@ -85,25 +93,41 @@ class Fires:
         """Whether the latest job of a schedule is not over."""
         return self._unfinished(schedule.last_job_id) is not None
 
-    def is_full(self, schedule: Schedule) -> bool:
+    async def is_full(self, schedule: Schedule) -> bool:
         """Whether a schedule that queues has as many jobs in its queue as its history remembers."""
-        if schedule.overlap is not Overlap.QUEUE:
-            return False
-        job = self._unfinished(schedule.last_job_id)
-        for _ in range(self._jobs.settings.schedule_history):
-            if job is None:
-                return False
-            job = self._unfinished(next(iter(job.spec.depends_on), None))
-        return True
+        return len(await self._queue(schedule)) >= self._jobs.settings.schedule_history
 
-    def check_full(self, schedule: Schedule) -> None:
+    async def check_full(self, schedule: Schedule) -> None:
         """Raise LimitReached when the queue of a schedule is full."""
-        if self.is_full(schedule):
+        if await self.is_full(schedule):
             most = self._jobs.settings.schedule_history
             raise LimitReached(
                 f"{most} jobs of schedule {schedule.name!r} are not over, which is as many as its queue"
                 " holds (setting schedule_history). Wait until some are, or cancel some."
             )
+
+    async def _queue(self, schedule: Schedule) -> tuple[str, ...]:
+        """Return the jobs that are not over of a schedule that queues, newest first.
+
+        Each waits for all before it, and not for the last one alone: that may be cancelled while it
+        waits, and then neither the one behind it nor the next fire is to run beside the one that runs.
+        """
+        if schedule.overlap is not Overlap.QUEUE or schedule.last_job_id is None:
+            return ()
+        ledger = self._jobs.ledger
+        try:
+            latest = ledger.active(schedule.last_job_id) or await ledger.get(schedule.last_job_id)
+        except JobNotFound:
+            return ()
+        found = {} if latest.is_terminal else {latest.id: latest}
+        walk = [latest]
+        for job in walk:  # grows meanwhile
+            for each in job.spec.depends_on:
+                other = None if each in found else self._unfinished(each)
+                if other is not None:
+                    found[each] = other
+                    walk.append(other)
+        return tuple(found)
 
     def _unfinished(self, job_id: str | None) -> Job | None:
         job = self._jobs.ledger.active(job_id or "")

@@ -185,9 +185,9 @@ class Schedules:
     async def _run_now(self, schedule_id: str, name: str, made: Made | None) -> Job:
         schedule = await self._recorded(await self._get(schedule_id))
         job = await self._fires.submitted(schedule, name)
-        is_latest = job is None or not job.is_terminal
+        is_latest = job is None or job.id > (schedule.last_job_id or "")
         if job is None:
-            self._check_room(schedule)
+            await self._check_room(schedule)
             if made is None or made.version != schedule.version:
                 raise Conflict(
                     f"Schedule {schedule.name!r} was changed just now. Trigger it again if that is still"
@@ -204,7 +204,7 @@ class Schedules:
         await self._save(with_job(schedule, execution) if is_latest else schedule, execution)
         return job
 
-    def _check_room(self, schedule: Schedule) -> None:
+    async def _check_room(self, schedule: Schedule) -> None:
         if schedule.overlap is Overlap.SKIP and self._fires.is_busy(schedule):
             raise Conflict(
                 f"Job {schedule.last_job_id} of schedule {schedule.name!r} is not over, and its"
@@ -212,7 +212,7 @@ class Schedules:
                 " or 'allow'.",
                 jobId=schedule.last_job_id,
             )
-        self._fires.check_full(schedule)
+        await self._fires.check_full(schedule)
 
     @whole
     async def delete(self, schedule_id: str) -> None:
@@ -304,7 +304,7 @@ class Schedules:
         """Submit a fire or pass over it, put that on record, and move on."""
         fire = schedule.next_fire
         assert fire is not None
-        passed = self._why_passed(schedule, todo)
+        passed = await self._why_passed(schedule, todo)
         if passed is None and made is None:
             if self._fires.asks_guards(schedule.version):
                 self._ask(schedule)
@@ -333,12 +333,12 @@ class Schedules:
         )
         await self._save(settled(with_job(schedule, execution), todo.next_fire), execution)
 
-    def _why_passed(self, schedule: Schedule, todo: Step) -> Passed | None:
+    async def _why_passed(self, schedule: Schedule, todo: Step) -> Passed | None:
         if not todo.fires:
             return Passed.MISSED
         if schedule.overlap is Overlap.SKIP and self._fires.is_busy(schedule):
             return Passed.OVERLAP
-        return Passed.FULL if self._fires.is_full(schedule) else None
+        return Passed.FULL if await self._fires.is_full(schedule) else None
 
     def _ask(self, schedule: Schedule) -> None:
         """Have the guards of a schedule asked while others change and fire; then it goes on."""

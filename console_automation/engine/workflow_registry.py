@@ -73,6 +73,8 @@ class WorkflowRegistry:
             secrets=secrets,
         )
         self._check(registration, principal)
+        if registration.caller is not caller and workflow.triggers:
+            self._refuse_guarded(workflow, caller)
         if former is None and len(self._registered) >= self._settings.max_workflows:
             raise LimitReached(
                 f"{self._settings.max_workflows} workflows are registered, which is the limit (setting"
@@ -115,6 +117,16 @@ class WorkflowRegistry:
                 raise Conflict(
                     f"triggers: the webhook {taken[0]!r} is that of workflow {other.workflow.name!r} in"
                     f" {other.project}. Take another path."
+                )
+
+    def _refuse_guarded(self, workflow: Workflow, caller: Caller) -> None:
+        """Raise AccessDenied for a step whose guard would be asked about a caller, but not about the owner
+        as whom the workflow starts by itself."""
+        for step in workflow.steps:
+            if self._definitions.asks_guards(step.job, caller):
+                raise AccessDenied(
+                    f"step {step.id!r}, job: {step.job} has a guard for {caller.principal}, which nobody"
+                    " would ask where triggers start the workflow as its owner. Leave the triggers out."
                 )
 
     def check_jobs(self, registration: Registration, principal: Principal) -> None:

@@ -38,12 +38,14 @@ from console_automation.errors import (
     Conflict,
     ConsoleAutomationError,
     LimitReached,
+    Unavailable,
 )
 from console_automation.ports.stores import WorkflowStore
 
 log = logging.getLogger(__name__)
 
 _UNANSWERED = 1_000  #: ends of jobs that are answered after a crash, by trigger
+_PAUSE_SECONDS = 1.0  #: before what the service could not do is tried again
 
 
 class Workflows:
@@ -67,6 +69,7 @@ class Workflows:
         self._new_id = new_id
         self._settings = jobs.settings
         self._keyed = asyncio.Lock()  #: held from looking for a key to having stored it
+        self._answering = asyncio.Lock()  #: ends of jobs are answered in turn
         self._tasks: set[asyncio.Task[None]] = set()
         self._deafen: Callable[[], None] | None = None
 
@@ -241,6 +244,35 @@ class Workflows:
                 task.add_done_callback(self._tasks.discard)
 
     async def _execute_after(self, registration: Registration, job: Job) -> None:
+        """Begin the run that a job's end is to start, however long there is no room for it, or no disk;
+        not when the workflow is gone by then."""
+        async with self._answering:
+            while (current := self._awaiting(registration, job)) is not None:
+                try:
+                    await self._execute_for(current, job)
+                    return
+                except (LimitReached, Unavailable) as error:
+                    log.warning(
+                        "workflow %s has to wait for its run after %s: %s",
+                        current.workflow.name,
+                        job.id,
+                        error,
+                    )
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                except ConsoleAutomationError as error:
+                    name = current.workflow.name
+                    note_refusal(self._jobs, current.caller, error, of="completion", subject=job.id)
+                    log.error("the end of %s could not start workflow %s: %s", job.id, name, error)
+                    return
+
+    def _awaiting(self, registration: Registration, job: Job) -> Registration | None:
+        """Return a workflow as it is now, if the end of a job still is to start it."""
+        for each in self.registry.awaiting:
+            if each.place == registration.place and _is_awaited(each, job):
+                return each
+        return None
+
+    async def _execute_for(self, registration: Registration, job: Job) -> None:
         result = job.result or await self._jobs.ledger.store.result(job.id)
         ended: dict[str, Any] = {
             "id": job.id,
@@ -250,18 +282,13 @@ class Workflows:
         }
         if result is not None:
             ended["result"] = json.loads(result)
-        try:
-            await self.execute(
-                registration,
-                {"job": ended},
-                registration.caller,
-                trigger=job.id,
-                key=completion_key(registration, job.id),
-            )
-        except ConsoleAutomationError as error:
-            name = registration.workflow.name
-            note_refusal(self._jobs, registration.caller, error, of="completion", subject=job.id)
-            log.error("the end of %s could not start workflow %s: %s", job.id, name, error)
+        await self.execute(
+            registration,
+            {"job": ended},
+            registration.caller,
+            trigger=job.id,
+            key=completion_key(registration, job.id),
+        )
 
 
 def _is_awaited(registration: Registration, job: Job) -> bool:

@@ -39,7 +39,7 @@ def _validated(model: type[M], validate: Callable[[Any], M], arguments: dict[str
         return validate(arguments)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"]) or "arguments"
         raise BadRequest(_complaint(model, first, field), field=one_line(field)) from None
 
 

@@ -125,6 +125,8 @@ def test_jobs_of_a_python_file_are_registered_without_the_daemon_importing_it(
         ("empty.py", ""),
         ("broken.json", "{"),
         ("no-table.toml", "x = 1"),
+        ("flat.toml", "[jobs]\ngreet = 'echo'"),
+        ("date.toml", "[jobs.d]\ncommand = 'x'\ninputSchema.properties.day.default = 2026-11-26"),
     ],
 )
 def test_a_file_that_defines_nothing_is_refused_and_registers_nothing(
@@ -135,6 +137,7 @@ def test_a_file_that_defines_nothing_is_refused_and_registers_nothing(
     with shell.begun("define", name) as process:
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2 and name in err.decode()
+    assert name.endswith(".py") or "Traceback" not in err.decode()
     assert shell.json("definitions")["total"] == before
 
 
@@ -156,6 +159,37 @@ def test_a_failing_job_exits_with_its_own_code_and_status_tells_what_it_said(
     assert "fails" in shell.job("list").stdout
     assert shell.job("exec", "fails", "--json").returncode == 9
     assert shell.job("define", "--remove", "fails").returncode == 0
+
+
+def test_a_word_is_text_where_the_definition_takes_text_and_nothing_else(shell: Shell) -> None:
+    text = {"type": "string"}
+    either = {"anyOf": [text, {"type": "integer"}]}
+    optional = {"anyOf": [text, {"type": "null"}]}
+    definition = {
+        "name": "texts",
+        "command": 'printf %s "$CONSOLE_AUTOMATION_INPUT" > $CONSOLE_AUTOMATION_RESULT',
+        "inputSchema": {
+            "properties": {
+                "commit": optional,
+                "tag": {"type": ["string", "null"]},
+                "kind": {"$ref": "#/$defs/Kind"},
+                "either": either,
+                "none": optional,
+            },
+            "$defs": {"Kind": {"type": "string", "enum": ["1", "2"]}},
+        },
+    }
+    assert shell.job("define", "-", stdin=json.dumps(definition)).returncode == 0
+    words = ("commit=1234567", "tag=1.0", "kind=2", "either=3", "none=null")
+    done = shell.job("exec", "texts", *words)
+    assert json.loads(done.stdout or "null") == {
+        "commit": "1234567",
+        "tag": "1.0",
+        "kind": "2",
+        "either": 3,
+        "none": None,
+    }, done.stderr
+    assert shell.job("define", "--remove", "texts").returncode == 0
 
 
 def test_an_input_is_taken_from_a_file_and_completed_by_words(shell: Shell) -> None:

@@ -73,6 +73,20 @@ async def test_a_principal_runs_what_lets_them_and_sees_what_they_may_read(
         assert hidden["code"] == unknown["code"] == "DEFINITION_NOT_FOUND"
 
 
+async def test_who_may_not_read_a_definition_cannot_tell_it_by_trying_to_take_its_name(
+    server: Server,
+) -> None:
+    await prepared(server)
+    for scopes in ([], ["definitions:create"]):
+        async with as_principal(server, "thief", scopes=scopes) as thief:
+            hidden = await refused(thief, "console_register_job", name="secret", command="true")
+            assert hidden["code"] == "POLICY_DENIED"
+            assert hidden["error"] == f"{thief.name} may not create the job definition secret."
+    async with as_principal(server, "thief") as thief:
+        unknown = await refused(thief, "console_register_job", name="nobody", command="true")
+        assert unknown["error"] == f"{thief.name} may not create the job definition nobody."
+
+
 @pytest.mark.parametrize(
     "words", [{}, {"roles": ["builder"]}, {"scopes": ["deploy"]}, {"roles": ["deploy"]}]
 )

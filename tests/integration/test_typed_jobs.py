@@ -1,12 +1,14 @@
 """Jobs written in Python: described from their hints, run from their file, each in a process of its own."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from console_automation.adapters.guards import ProcessGuards
 from console_automation.app import App
 from console_automation.config import Settings
 from console_automation.errors import BadRequest
@@ -92,8 +94,6 @@ async def defined(app: App, file: Path) -> App:
     words = ("-m", "console_automation.typed", "describe", str(file))
     process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=-1)
     out, _ = await process.communicate()
-    import json
-
     for each in json.loads(out):
         answer = await app.call("console_register_job", **each)
         assert not answer.is_error, answer.text
@@ -196,6 +196,101 @@ async def test_a_file_that_has_lost_its_job_fails_it_with_a_reason(app: App, fil
     assert over["status"] == "failed" and "defines no job 'take' any more" in over["error"]
 
 
+NAMED = """
+import sys
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+from console_automation.typed import JobContext, job
+
+print("this file talks when it is imported")
+
+class Bill(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    total_cents: int = Field(alias="totalCents")
+    @computed_field
+    @property
+    def euros(self) -> float:
+        return self.total_cents / 100
+
+@job
+def bill() -> Bill:
+    return Bill(totalCents=150)
+
+@job
+class Own(JobContext):
+    def __init__(self):
+        self.greeting = "hello"
+    def execute(self) -> str:
+        self.log(self.greeting)
+        return self.get_logs()[0]
+
+@job
+def leaves() -> None:
+    sys.exit("no more paper")
+
+def agreeable(asked):
+    print("asked about", asked["definition"])
+    return True
+
+def lavish(asked):
+    print(True)
+    return False
+"""
+
+
+@pytest.fixture
+async def named(app: App, tmp_path: Path) -> App:
+    """An app that has the jobs of a file with models of their own names, which prints a line."""
+    path = tmp_path / "named_jobs.py"
+    path.write_text(NAMED)
+    words = ("-m", "console_automation.typed", "describe", str(path))
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=-1, stderr=-1)
+    out, said = await process.communicate()
+    assert b"this file talks" in said
+    for each in json.loads(out):
+        assert not (await app.call("console_register_job", **each)).is_error
+    return app
+
+
+@pytest.mark.parametrize(
+    ("name", "result"), [("bill", {"totalCents": 150, "euros": 1.5}), ("own", "hello")]
+)
+async def test_a_result_has_the_names_of_its_schema_and_a_class_may_have_its_own_beginning(
+    named: App, name: str, result: object
+) -> None:
+    over = await named.execute_job(name)
+    assert (over["status"], over.get("result")) == ("completed", result), over
+
+
+async def test_what_a_job_says_when_it_exits_is_its_error(named: App) -> None:
+    over = await named.execute_job("leaves")
+    assert (over["status"], over["exitCode"], over["error"]) == ("failed", 1, "no more paper")
+
+
+@pytest.mark.parametrize(("guard", "agrees"), [("agreeable", True), ("lavish", False)])
+async def test_what_a_guard_prints_is_not_its_answer(
+    named: App, tmp_path: Path, guard: str, agrees: bool
+) -> None:
+    asked = {"definition": "bill", "input": {}}
+    guards = ProcessGuards()
+    assert await guards.agrees(f"{tmp_path / 'named_jobs.py'}:{guard}", asked) is agrees
+
+
+def test_two_jobs_of_one_name_are_refused_and_who_only_inherits_is_no_job(tmp_path: Path) -> None:
+    head = "from console_automation.typed import JobContext, job\n"
+    (tmp_path / "twice.py").write_text(
+        head + "@job\ndef one(): pass\n@job(name='one')\ndef two(): pass\n"
+    )
+    with pytest.raises(TypeError, match="two jobs named 'one'"):
+        jobs_of(str(tmp_path / "twice.py"))
+    (tmp_path / "heirs.py").write_text(
+        head
+        + "@job\nclass One(JobContext):\n    def execute(self): pass\n"
+        + "class Two(One): pass\nalso = One\n"
+    )
+    found = jobs_of(str(tmp_path / "heirs.py"))
+    assert [each.__name__ for each in found.values()] == ["One"]
+
+
 def test_what_is_no_job_is_refused() -> None:
     with pytest.raises(TypeError, match="no job"):
         describe(lambda: None)
@@ -208,3 +303,19 @@ def test_what_is_no_job_is_refused() -> None:
 
     with pytest.raises(TypeError, match="no method execute"):
         describe(Empty)
+
+    for unnamed in (_takes_any_number, _takes_any_name, _takes_by_place):
+        with pytest.raises(TypeError, match="has to have a name"):
+            describe(unnamed)
+
+
+@job
+def _takes_any_number(*rows: int) -> None: ...
+
+
+@job
+def _takes_any_name(**options: str) -> None: ...
+
+
+@job
+def _takes_by_place(row: int, /) -> None: ...

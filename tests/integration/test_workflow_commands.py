@@ -83,6 +83,15 @@ def test_what_is_wrong_with_a_file_is_said_and_nothing_is_kept(
     (tmp_path / "broken.toml").write_text("name = ")
     assert "broken.toml" in shell.job("workflow", "register", "broken.toml").stderr
     assert shell.job("workflow", "register", "none.toml").returncode == 1
+    (tmp_path / "date.toml").write_text(
+        'name = "d"\n[[steps]]\nid = "a"\njob = "make"\ninput = { days = [2026-11-26] }'
+    )
+    done = shell.job("workflow", "register", "date.toml")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "job: date.toml: steps.0.input.days.0 is a date or a time, of which JSON knows nothing; write it as"
+        " text, in quotes\n",
+    )
     assert "no workflows" in shell.job("workflow", "list", "--all").stderr
 
 

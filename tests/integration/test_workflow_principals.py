@@ -170,6 +170,30 @@ async def test_a_guard_of_a_workflow_decides_about_the_input_of_each_run(
         await ok(user, REMOVE, name="guarded")
 
 
+async def test_who_may_update_a_workflow_gets_past_no_guard_by_having_it_start_as_its_owner(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "guard.py").write_text("def never(question):\n    return False\n")
+    rule = {"action": "execute", "custom": f"{tmp_path}/guard.py:never"}
+    narrow = {"name": "narrow", "command": "true", "permissions": [rule]}
+    hook = {"type": "webhook", "path": "by/itself", "secret": "a secret of some length"}
+    rules = [{"action": "update"}]
+    async with over_http(server) as connected, as_principal(server, "editor") as editor:
+        user = Connected(connected)
+        await ok(user, "console_register_job", **narrow)
+        await ok(user, REGISTER, **of("lent", permissions=rules))
+        changed = of("lent", "narrow", permissions=rules, triggers=[hook])
+        error = await refused(editor, REGISTER, **changed)
+        assert error["code"] == "POLICY_DENIED" and "step 'a', job: narrow" in error["error"]
+        await ok(editor, REGISTER, **{**changed, "triggers": []})
+        await ok(editor, REGISTER, **of("lent", permissions=rules, triggers=[hook]))
+        own = await ok(editor, REGISTER, **{**changed, "name": "own"})
+        assert own["workflow"]["owner"] == editor.name
+        await ok(editor, REMOVE, name="own")
+        await ok(user, REGISTER, **changed)
+        await ok(user, REMOVE, name="lent")
+
+
 async def test_each_step_is_decided_about_for_whoever_began_the_run(server: Server) -> None:
     shared = [{"action": "execute"}]
     async with (

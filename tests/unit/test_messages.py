@@ -1,6 +1,7 @@
 """The messages that tell of an end."""
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
@@ -84,6 +85,23 @@ def test_something_else_than_a_job_may_be_told_of() -> None:
         "workflow": {"id": "run-1", "status": "completed"},
     }
     assert told.environment["WORKFLOW_STATUS"] == "completed" and told.job_id is None
+
+
+def test_what_is_too_long_for_a_variable_is_on_the_stdin_of_a_line_alone() -> None:
+    steps = {f"step-{number}": "completed" for number in range(10_000)}
+    told = compose(
+        LINE,
+        id="notification-run-1.1",
+        kind="workflow",
+        view={"id": "run-1", "status": "completed", "steps": steps},
+        at=5.0,
+        cwd="/",
+        environment={"PATH": "/usr/bin:/bin"},
+    )
+    assert json.loads(told.body)["workflow"]["steps"] == steps
+    assert told.environment["WORKFLOW_STATUS"] == "completed"
+    done = subprocess.run(["true"], env=told.environment, check=False)  # no OSError: too long
+    assert done.returncode == 0
 
 
 def test_a_subject_is_one_line_whatever_the_name_is() -> None:

@@ -277,6 +277,15 @@ async def test_a_near_miss_is_told_what_would_be_right(
     assert answer.is_error and said in answer.text
 
 
+async def test_what_is_wrong_with_all_of_it_is_said_to_be_wrong_with_the_arguments(
+    engine: Engine,
+) -> None:
+    answer = await invoke(engine, "console_execute_workflow", {}, CALL)
+    assert answer.text == (
+        "INVALID_ARGUMENT: arguments: give name, or rerunOf (it was an object with 0 fields)."
+    )
+
+
 async def test_a_cursor_that_no_page_gave_is_refused(engine: Engine) -> None:
     answer = await invoke(engine, "console_list_jobs", {"options": {"cursor": "zzz"}}, CALL)
     assert answer.is_error and "must be the nextCursor of a page" in answer.text

@@ -160,7 +160,7 @@ class World:
         assert named == {job_id: f"{schedule.id}:{key}" for job_id, key in recorded.items()}
         for job in jobs:
             if schedule.overlap is Overlap.QUEUE:
-                assert len(job.spec.depends_on) <= 1
+                assert all(each in named and each < job.id for each in job.spec.depends_on)
 
     async def check_all(self) -> None:
         """Nothing is left that is due, everything is accounted for, and every end is on record."""

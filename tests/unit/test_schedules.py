@@ -10,7 +10,7 @@ import pytest
 
 from console_automation.core.access import LOCAL, Principal
 from console_automation.core.definition import Caller, JobDefinition
-from console_automation.core.job import Contract, Status
+from console_automation.core.job import Contract, Phase, Status
 from console_automation.core.schedule import Missed, Overlap, Passed, Schedule, activated, settled
 from console_automation.core.trigger import Cron, Once
 from console_automation.errors import Conflict, LimitReached, ScheduleNotFound
@@ -160,12 +160,38 @@ async def test_with_queue_a_job_waits_for_the_one_before_however_that_ends(new: 
         await service.at(seconds)
     first, second, third = await service.jobs(schedule)
     assert (first.spec.depends_on, second.spec.depends_on) == ((), (first.id,))
-    assert third.spec.depends_on == (second.id,)
+    assert third.spec.depends_on == (second.id, first.id)
     await until(lambda: f"{first.id}.1" in service.host.begun)
     assert service.host.begun == [f"{first.id}.1"]
     service.host.finish(f"{first.id}.1", code=7)
     await until(lambda: f"{second.id}.1" in service.host.begun)
     assert f"{third.id}.1" not in service.host.begun
+
+
+async def test_a_job_that_is_cancelled_in_the_queue_lets_none_run_beside_the_one_that_runs(
+    new: New,
+) -> None:
+    service = await new(schedule_history=3)
+    schedule = await service.make(60, "sleep", overlap=Overlap.QUEUE)
+    for seconds in (60, 120, 180):
+        await service.at(seconds)
+    first, second, third = await service.jobs(schedule)
+    await until(lambda: f"{first.id}.1" in service.host.begun)
+    await service.manager.cancel(second.id, signal=15, grace=1, by="test")
+    await service.manager.wait([second.id], timeout=20)
+    third = await service.manager.ledger.get(third.id)
+    assert third.phase is Phase.BLOCKED
+    await service.manager.cancel(third.id, signal=15, grace=1, by="test")
+    await service.manager.wait([third.id], timeout=20)
+    for seconds in (240, 300, 360):
+        await service.at(seconds)
+    *_, fourth, fifth = await service.jobs(schedule)
+    assert fourth.spec.depends_on == (first.id,)
+    assert fifth.spec.depends_on == (fourth.id, first.id)
+    assert (await service.history(schedule))[-1].passed is Passed.FULL
+    service.host.finish(f"{first.id}.1", code=0)
+    await until(lambda: f"{fourth.id}.1" in service.host.begun)
+    assert f"{fifth.id}.1" not in service.host.begun
 
 
 async def test_with_allow_jobs_run_beside_each_other(new: New) -> None:
@@ -437,6 +463,17 @@ async def test_run_now_is_refused_while_the_job_before_runs_unless_overlaps_are_
     await service.schedules.update(schedule.id, lambda s, _: replace(s, overlap=Overlap.QUEUE))
     queued = await service.schedules.trigger(schedule.id, key="l")
     assert queued.spec.depends_on == (job.id,)
+
+
+async def test_a_key_that_is_given_again_does_not_make_an_old_job_the_latest(new: New) -> None:
+    service = await new()
+    schedule = await service.make(60, "sleep", overlap=Overlap.QUEUE)
+    asked = await service.schedules.trigger(schedule.id, key="k")
+    await service.at(60)
+    assert (await service.schedules.trigger(schedule.id, key="k")).id == asked.id
+    await service.at(120)
+    _, second, third = await service.jobs(schedule)
+    assert third.spec.depends_on == (second.id, asked.id)
 
 
 async def test_a_schedule_that_is_deleted_fires_no_more_and_its_job_goes_on(new: New) -> None:

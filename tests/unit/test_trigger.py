@@ -1,8 +1,8 @@
 """When triggers fire: intervals, and cron in time zones whose clocks are changed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -153,6 +153,43 @@ def test_cron_fires_when_debians_cron_would(
     fields: str, zone: str, after: str, expected: list[str]
 ) -> None:
     assert on_the_wall(fields, zone, after, len(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        "Australia/Lord_Howe 2023-04-02",
+        "Australia/Lord_Howe 2023-10-01",
+        "Asia/Pyongyang 2015-08-15",
+        "Asia/Pyongyang 2018-05-05",
+        "America/Caracas 2016-05-01",
+        "Europe/Berlin 2026-10-25",
+        "Antarctica/Troll 2023-03-26",
+        "Pacific/Apia 2011-12-30",
+    ],
+)
+@pytest.mark.parametrize(
+    ("fields", "is_meant"),
+    [
+        ("0 */2 * * *", lambda at: at.minute == 0 and at.hour % 2 == 0),
+        ("15 * * * *", lambda at: at.minute == 15),
+        ("*/7 2 * * *", lambda at: at.minute % 7 == 0 and at.hour == 2),
+        ("*/60 0 * * *", lambda at: at.minute == 0 and at.hour == 0),
+        ("*/10 3 * * SUN", lambda at: at.minute % 10 == 0 and at.hour == 3 and at.weekday() == 6),
+    ],
+)
+def test_what_follows_the_time_that_passes_fires_at_each_minute_that_it_names(
+    day: str, fields: str, is_meant: Callable[[datetime], bool]
+) -> None:
+    name, _, date = day.partition(" ")
+    zone, noon = ZoneInfo(name), datetime.fromisoformat(f"{date}T12:00+00:00").timestamp()
+    start, end = noon - 86_400, noon + 86_400
+    minutes = (start + 60 * number for number in range(1, 2 * 1440))
+    meant = [at for at in minutes if is_meant(datetime.fromtimestamp(at, zone))]
+    trigger = cron(fields, name)
+    assert list(takewhile(lambda at: at < end, fires(trigger, start))) == meant
+    for asked in range(int(start), int(max(meant, default=start)), 1758):  # whenever that is
+        assert next_fire(trigger, asked) == next(at for at in meant if at > asked)
 
 
 def test_in_the_second_pass_of_an_hour_that_comes_twice_the_first_pass_is_over() -> None:

@@ -531,6 +531,42 @@ async def test_an_end_that_was_committed_right_before_a_crash_starts_its_run_onc
     assert [run.spec.trigger for run in await runs_of(bench)] == [job.id]
 
 
+async def test_an_end_that_finds_no_room_for_its_run_starts_it_later(
+    bench: Bench,
+) -> None:
+    live = [await bench.begin(step("a", "sleep")) for _ in range(2)]
+    await bench.keep(step("b", "exit-0"), name="late", triggers=(after(job_name="build"),))
+    job = await bench.jobs.submit(spec(script("exit 0"), name="build", project="/"))
+    await bench.jobs.wait([job.id], timeout=PATIENCE)
+    for run in live:
+        await bench.workflows.cancel(run.id)
+
+    async def answered() -> bool:
+        return job.id in [run.spec.trigger for run in await runs_of(bench)]
+
+    await until(answered, "the run")
+
+
+async def test_a_workflow_that_was_removed_before_there_was_room_is_not_started(
+    bench: Bench,
+) -> None:
+    live = [await bench.begin(step("a", "sleep")) for _ in range(2)]
+    for name in ("gone", "stays"):
+        await bench.keep(step("b", "exit-0"), name=name, triggers=(after(job_name="build"),))
+    job = await bench.jobs.submit(spec(script("exit 0"), name="build", project="/"))
+    await bench.jobs.wait([job.id], timeout=PATIENCE)
+    await bench.workflows.registry.remove("gone", "/", LOCAL)
+    for run in live:
+        await bench.workflows.cancel(run.id)
+
+    async def answered() -> bool:
+        return any(run.spec.trigger == job.id for run in await runs_of(bench))
+
+    await until(answered, "the run")
+    begun = [r.spec.workflow.name for r in await runs_of(bench) if r.spec.trigger == job.id]
+    assert begun == ["stays"]
+
+
 async def test_the_end_of_a_step_starts_nothing_so_that_nothing_goes_in_circles(
     bench: Bench,
 ) -> None:

@@ -111,6 +111,23 @@ def present(wanted: "Mapping[str, Any]") -> "dict[str, Any]":
     return {name: value for name, value in wanted.items() if value not in (None, {}, [])}
 
 
+def from_toml(text: bytes) -> "dict[str, Any]":
+    """Return what a TOML file says. Raises ValueError, also for what is no JSON, with its place."""
+    import tomllib
+
+    content = tomllib.loads(text.decode())
+    places: list[tuple[str, Any]] = [("", content)]
+    for place, value in places:  # grows meanwhile
+        if isinstance(value, dict | list):
+            inner = value.items() if isinstance(value, dict) else enumerate(value)
+            places += [(f"{place}.{name}", each) for name, each in inner]
+        elif not isinstance(value, str | int | float):
+            raise ValueError(
+                f"{place[1:]} is a date or a time, of which JSON knows nothing; write it as text, in quotes"
+            )
+    return content
+
+
 def command_of(words: "Sequence[str]") -> "dict[str, Any]":
     """Return what a tool is to run: one word is a line for a shell; several, or what comes after --, are
     a program and its arguments; no word is nothing."""

@@ -62,13 +62,14 @@ def _definitions(file: str) -> "list[Mapping[str, Any]]":
         with open(file, "rb") as opened:
             if file.endswith(".json"):
                 return [json.load(opened)]
-            import tomllib
-
-            tables = tomllib.load(opened).get("jobs")
+            tables = arguments.from_toml(opened.read()).get("jobs")
     except ValueError as error:
         raise Failure(f"{file}: {error}", outcome.USAGE) from None
     if not isinstance(tables, dict):
         raise Failure(f"{file}: it has no table [jobs.NAME]", outcome.USAGE)
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise Failure(f"{file}: jobs.{name} is no table", outcome.USAGE)
     return [{**table, "name": name} for name, table in tables.items()]
 
 

@@ -85,14 +85,31 @@ def _input(given: "Namespace", client: "Client") -> "dict[str, Any]":
             raise Failure(f"--input {given.input}: it is no JSON object", outcome.USAGE)
     if given.inputs:
         found = client.call("console_list_job_definitions", {"name": given.name})
-        fields = found["definitions"][0]["inputSchema"].get("properties", {})
-        whole |= {name: _value(text, fields.get(name)) for name, text in given.inputs}
+        schema = found["definitions"][0]["inputSchema"]
+        fields, kinds = schema.get("properties", {}), schema.get("$defs", {})
+        whole |= {
+            name: _value(text, _types(fields.get(name), kinds)) for name, text in given.inputs
+        }
     return whole
 
 
-def _value(text: str, schema: "Mapping[str, Any] | None") -> "Any":
+def _types(schema: "Any", kinds: "Mapping[str, Any]") -> "set[str]":
+    """Return the types that a schema takes, as far as it is plain; `kinds` are those it may refer to."""
+    if not isinstance(schema, dict):
+        return {"any"}
+    if "$ref" in schema:
+        name = str(schema["$ref"]).removeprefix("#/$defs/")
+        rest = {each: kinds[each] for each in kinds if each != name}  # so that it ends
+        return _types(kinds.get(name), rest)
+    if "anyOf" in schema:
+        return {kind for each in schema["anyOf"] for kind in _types(each, kinds)}
+    said = schema.get("type", "any")
+    return set(said) if isinstance(said, list) else {said}
+
+
+def _value(text: str, types: "set[str]") -> "Any":
     """Return an input as the definition wants it: text as it is, anything else as JSON."""
-    if schema is not None and schema.get("type") == "string":
+    if types == {"string"} or (types == {"string", "null"} and text != "null"):
         return text
     try:
         return json.loads(text)

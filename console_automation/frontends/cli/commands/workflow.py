@@ -109,18 +109,13 @@ def _content(file: str) -> "dict[str, Any]":
             content = json.load(sys.stdin)
         else:
             with open(file, "rb") as opened:
-                content = _toml(opened) if file.endswith(".toml") else json.load(opened)
+                text = opened.read()
+            content = arguments.from_toml(text) if file.endswith(".toml") else json.loads(text)
     except ValueError as error:
         raise Failure(f"{file}: {error}", outcome.USAGE) from None
     if not isinstance(content, dict):
         raise Failure(f"{file}: it is no object", outcome.USAGE)
     return content
-
-
-def _toml(opened: "Any") -> "Any":
-    import tomllib
-
-    return tomllib.load(opened)
 
 
 def _list(given: "Namespace", client: "Client", streams: "Streams") -> int:
