@@ -144,8 +144,9 @@ class ClusterJob:
 
     @property
     def is_dead_letter(self) -> bool:
-        """Whether it was given up: no worker took it, or no attempt came to a good end."""
-        if self.phase not in (ClusterPhase.FAILED, ClusterPhase.INTERRUPTED):
+        """Whether it was given up: no worker took it, or no attempt came to a good end. Of a group the
+        children are."""
+        if self.is_group or self.phase not in (ClusterPhase.FAILED, ClusterPhase.INTERRUPTED):
             return False
         return self.reason in (Reason.UNDELIVERED, Reason.LOST) or self.retry.max_attempts > 1
 

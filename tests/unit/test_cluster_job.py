@@ -257,6 +257,13 @@ def test_a_child_is_a_job_for_one_worker_alone() -> None:
     assert not any(each.is_group for each in CHILDREN)
 
 
+def test_of_a_group_that_has_failed_its_children_are_the_dead_letters() -> None:
+    group = replace(GROUP, retry=AGAIN)
+    failed = advance(group, ChildrenOver(at=1.0, status=Status.FAILED))
+    assert failed.phase is ClusterPhase.FAILED
+    assert not failed.is_dead_letter
+
+
 def test_a_child_that_is_made_after_its_group_was_cancelled_never_begins() -> None:
     asked = advance(GROUP, CancelAsked(at=1.0, cancel=CANCEL))
     assert asked.phase is ClusterPhase.PENDING
