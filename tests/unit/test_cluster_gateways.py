@@ -266,6 +266,21 @@ async def test_a_second_worker_of_a_name_takes_nothing_while_the_first_is_alive(
     assert begun(first, second) == [3, 1]
 
 
+@story
+async def test_a_second_worker_of_a_name_says_nothing_of_jobs_that_it_does_not_have(
+    world: World,
+) -> None:
+    gateway, [first] = await fleet(world, "a")
+    job = await gateway.submit("exit 0", "a")
+    await gateway.over(job)
+    await world.worker("a")  # the one that is asked from now on: NATS asks both
+    with pytest.raises(Unavailable):
+        await gateway.gateway.ask(await gateway.get(job), "console_get_job_output", {})
+    await first.restart()
+    done = await gateway.get(job)
+    assert (await gateway.gateway.ask(done, "console_get_job_output", {}))["success"]
+
+
 def _instance(gateway: GatewayMachine, host: str) -> str | None:
     found = gateway.cluster.roster.get(host)
     return found.worker.instance if found and found.is_live else None
