@@ -7,7 +7,7 @@ compared, and while NATS cannot be reached nobody falls silent.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from console_automation.core.cluster_codec import worker_from_bytes, worker_to_bytes
@@ -144,8 +144,15 @@ class Roster:
                     await self._bus.workers.update(host_key(host), body, revision=found[1])
             except Stale:
                 continue
-            self._workers[host] = after
+            self._note(after, before=found and found[0])
             return after
+
+    def _note(self, worker: Worker, *, before: Worker | None) -> None:
+        """Take an entry down. What a worker said before it was cordoned does not say that it has no job."""
+        self._workers[worker.host] = worker
+        beat = self._beats.get(worker.host)
+        if beat and worker.cordoned_by and not (before and before.cordoned_by):
+            self._beats[worker.host] = replace(beat, takes_jobs=True)
 
     async def forget(self, host: str) -> None:
         """Remove a worker's entry."""
@@ -188,7 +195,7 @@ class Roster:
             elif isinstance(each, Stored):
                 worker = self._opened(each)
                 if worker:
-                    self._workers[host_of_key(each.key)] = worker
+                    self._note(worker, before=self._workers.get(worker.host))
             self.changed()
 
     def _catch_up(self, kind: str) -> None:

@@ -3,6 +3,7 @@ that is meant runs it once, and who does not respond is named."""
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -242,6 +243,30 @@ async def test_a_cordoned_worker_takes_nothing_until_it_may_again(world: World) 
     assert begun(worker) == [0], "a worker that comes back is cordoned as before"
     await _cordon(gateway, "a", "")
     assert (await gateway.over(job)).phase is ClusterPhase.COMPLETED
+
+
+@story
+async def test_what_a_worker_said_before_it_was_cordoned_does_not_say_that_it_is_empty(
+    world: World,
+) -> None:
+    gateway, _ = await fleet(world, "a")
+    other = await world.gateway()
+
+    def is_empty(machine: GatewayMachine) -> bool:
+        found = machine.cluster.roster.get("a")
+        return bool(found and found.beat and found.beat.is_empty)
+
+    await _cordon(gateway, "a", "somebody")
+    for machine in (gateway, other):
+        await until(partial(is_empty, machine), "the worker to be empty")
+    await _cordon(gateway, "a", "")
+    job = await gateway.claimed(await gateway.submit("sleep", "a"))
+    await _cordon(other, "a", "somebody else")
+    assert not is_empty(other)
+    assert (await gateway.get(job)).phase is ClusterPhase.CLAIMED
+    await gateway.cancel(job)
+    for machine in (gateway, other):
+        await until(partial(is_empty, machine), "the worker to be empty again")
 
 
 async def _cordon(gateway: GatewayMachine, host: str, by: str) -> None:
