@@ -336,7 +336,10 @@ class Gateway:
 
     async def _give_up_lost(self, job: ClusterJob) -> None:
         holder = job.holder
-        if holder and self.roster.silence(holder.host, holder.instance) >= self._lost_after:
+        if holder is None:
+            return
+        host = self.roster.name_of(holder)
+        if self.roster.silence(host, holder.instance) >= self._lost_after:
             log.warning("worker %s is lost, %s with it", holder.host, job.id)
             step = await self._apply(job, WorkerLost(at=self.clock.now(), epoch=job.epoch))
             await self._hint([step] if step else [])

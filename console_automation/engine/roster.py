@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from console_automation.core.cluster_codec import worker_from_bytes, worker_to_bytes
+from console_automation.core.cluster_job import Holder
 from console_automation.core.seal import Forged, seal, unseal
 from console_automation.core.target import Member, Reach, Target, host_key, host_of_key, meant
 from console_automation.core.worker import Beat, Worker, WorkerStatus, beat_from_bytes
@@ -64,6 +65,7 @@ class Roster:
         self._workers: dict[str, Worker] = {}
         self._beats: dict[str, Beat] = {}
         self._heard: dict[tuple[str, str], float] = {}
+        self._names: dict[str, str] = {}  #: of instances: the host name of the last sign of life
         self._caught_up: set[str] = set()  #: with which of the two kinds of records
         self._since = 0.0  #: when it began to listen without a gap
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,6 +105,10 @@ class Roster:
         """Return the seconds since that instance was heard of, or since this process listens."""
         now = asyncio.get_running_loop().time()
         return now - max(self._heard.get((host, instance), 0.0), self._since)
+
+    def name_of(self, holder: Holder) -> str:
+        """Return the host name that who has a job goes by now: it may have been started under another."""
+        return self._names.get(holder.instance, holder.host)
 
     def hear(self, host: str, instance: str) -> None:
         """Note that an instance did something just now: a claim is as good as a sign of life."""
@@ -216,6 +222,7 @@ class Roster:
                     log.error("a sign of life of %s is not of this cluster; it is ignored", host)
                     continue
                 self._beats[host] = beat
+                self._names[beat.instance] = host
                 self.hear(host, beat.instance)
                 self.news.tell(host)
 
