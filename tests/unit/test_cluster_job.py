@@ -234,6 +234,14 @@ def test_a_worker_that_does_not_respond_fails_what_was_for_it_alone() -> None:
     assert advance(busy, NotResponding(at=4.0, host="web")) == busy
 
 
+def test_a_worker_that_does_not_respond_after_a_failed_attempt_leaves_that_as_the_end() -> None:
+    failed = advance(claimed(retry=AGAIN), ended(what=BAD))
+    assert failed.phase is ClusterPhase.PENDING
+    over = advance(failed, NotResponding(at=9.0, host="web"))
+    assert (over.phase, over.reason, over.outcome) == ("failed", Reason.EXIT_CODE, BAD)
+    assert (over.completed_at, over.not_before, over.is_dead_letter) == (9.0, None, True)
+
+
 def test_a_dead_letter_is_what_was_not_delivered_lost_or_tried_in_vain() -> None:
     assert not advance(claimed(), ended(what=BAD)).is_dead_letter
     once = replace(AGAIN, on=frozenset({"lost"}))
