@@ -23,9 +23,10 @@ async def list_cluster_jobs(
     if options.ref is not None:
         found = _meant(everything, options.ref)
     elif options.cluster == "dead_letters":
-        found = dead_letters(jobs)
+        found = [job for job in dead_letters(jobs) if _is_wanted(job, options, jobs)]
     else:
-        found = [job for job in everything if _is_listed(job, options, jobs)]
+        whole = (job for job in everything if job.group is None)
+        found = [job for job in whole if _is_wanted(job, options, jobs)]
     total = len(found)
     if options.cursor is not None:
         place = _place_in(options.cursor, jobs)
@@ -72,10 +73,10 @@ def _meant(jobs: Sequence[ClusterJob], reference: str) -> list[ClusterJob]:
     return [job for job in found if job.group not in ids]
 
 
-def _is_listed(job: ClusterJob, options: ask.ListOptions, jobs: Jobs) -> bool:
+def _is_wanted(job: ClusterJob, options: ask.ListOptions, jobs: Jobs) -> bool:
     tags = job.request.get("options", {}).get("tags", {})
-    if job.group is not None or not options.tags.items() <= tags.items():
-        return False
+    if options.session_id is not None or not options.tags.items() <= tags.items():
+        return False  # none of them is in a session
     if options.name is not None and _name_of(job) != options.name:
         return False
     if options.status == "active":

@@ -220,6 +220,21 @@ def test_who_removes_what_a_page_lists_comes_to_the_next_page(
     assert "nextCursor" not in second
 
 
+def test_what_is_asked_of_a_list_is_so_of_all_that_it_has(user: Api) -> None:
+    name = f"wanted-{next(_NUMBERS)}"
+    user.over(user.create("true", "_any", name=name, workingDirectory="/nowhere/at/all"))
+    dead = {"cluster": "dead_letters"}
+
+    def total(**asked: str) -> int:
+        found: int = user.ask("GET", "/job", params=asked)["total"]
+        return found
+
+    until_now(lambda: total(**dead, name=name) == 1, "the dead letter")
+    assert total(**dead, name=name, status="failed") == 1
+    assert total(**dead, name="nobody") == total(**dead, status="completed") == 0
+    assert total(cluster="jobs", sessionId="one") == 0
+
+
 def test_a_part_of_a_job_for_several_workers_goes_with_it(user: Api) -> None:
     group = user.create("true", "_all")
     [child] = user.over(group)["children"]
