@@ -311,12 +311,18 @@ class Gateway:
         for job in waiting:
             await self._give_up_child(job)
         for job in jobs:
-            if job.phase is ClusterPhase.CLAIMED:
-                await self._give_up_lost(job)
-            elif job.is_group and not job.is_over:
-                await self._complete_group(job)
-            elif job.group is not None and job.is_over and job.group not in self.jobs:
-                await self._forget_child(job, job.group)
+            try:
+                await self._look_after_one(job)
+            except LimitReached as error:  # the others do not need what this one does not get
+                log.info("%s cannot be looked after now: %s", job.id, error)
+
+    async def _look_after_one(self, job: ClusterJob) -> None:
+        if job.phase is ClusterPhase.CLAIMED:
+            await self._give_up_lost(job)
+        elif job.is_group and not job.is_over:
+            await self._complete_group(job)
+        elif job.group is not None and job.is_over and job.group not in self.jobs:
+            await self._forget_child(job, job.group)
 
     async def _hint_anew(self, waiting: Sequence[ClusterJob]) -> None:
         """Put out again the hints that are lost: a crash came between a record and its hint."""

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from console_automation.core.cluster_job import ClusterJob, ClusterPhase
+from console_automation.core.cluster_job import Child, ClusterJob, ClusterPhase
 from console_automation.core.job import Reason, Status
 from console_automation.core.retry import RetryPolicy
 from console_automation.errors import BadRequest, Conflict, JobNotFound, LimitReached, Unavailable
@@ -437,3 +437,31 @@ async def test_a_full_cluster_refuses_new_jobs_and_brings_those_it_has_to_an_end
     for job in taken:
         assert (await gateway.over(job)).phase is ClusterPhase.COMPLETED
     assert begun(worker) == [len(taken)] and taken
+
+
+@story
+async def test_a_group_whose_parts_find_no_room_keeps_nobody_from_looking_after_the_others(
+    world: World,
+) -> None:
+    gateway, [worker] = await fleet(world, "a")
+    part = Child(id=f"{GROUP}-1", host="a")
+    await gateway.cluster.book.create(
+        ClusterJob(
+            id=GROUP,
+            request={"command": "exit 0", "options": {"stdin": "x" * 10_000}},
+            target="_all",
+            queue="",
+            created_at=0.0,
+            client="test",
+            owner="local",
+            children=(part,),
+        )
+    )
+    job = await gateway.claimed(await gateway.submit("sleep", "a"))
+    world.nats.jobs.max_bytes = int(world.nats.jobs.size / 0.9)
+    assert set(world.nats.jobs.entries) == {GROUP, job.id}
+    await worker.close()
+    assert (await gateway.over(job)).reason == Reason.LOST
+    world.nats.jobs.max_bytes = 1 << 30
+    await gateway.over(GROUP)
+    assert (await gateway.get(part.id)).reason == Reason.UNDELIVERED

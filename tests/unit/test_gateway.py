@@ -9,7 +9,9 @@ import pytest
 
 from console_automation.adapters.machine import SystemClock
 from console_automation.adapters.memory_bus import MemoryBus, MemoryCluster, MemoryRecords
+from console_automation.core.cluster_codec import job_to_bytes
 from console_automation.core.cluster_job import (
+    Child,
     Claimed,
     ClusterJob,
     ClusterPhase,
@@ -21,6 +23,7 @@ from console_automation.core.cluster_job import (
 )
 from console_automation.core.job import Status
 from console_automation.core.retry import RetryPolicy
+from console_automation.core.seal import seal
 from console_automation.core.target import parse_target
 from console_automation.core.worker import Beat, Worker, beat_to_bytes
 from console_automation.engine.cluster import Cluster
@@ -29,6 +32,7 @@ from console_automation.engine.gateway import Gateway
 from console_automation.engine.roster import Roster, sealed_beat
 from tests.waiting import until
 
+LARGEST = 256 * 1024  #: bytes of a new record
 KEY = b"a key that only this test has"
 
 
@@ -132,6 +136,28 @@ async def test_the_children_of_a_group_are_forgotten_with_it(machine: Machine) -
     await machine.look_after_until(lambda: machine.gateway.jobs["cluster-job-1"].is_over)
     await machine.book.delete("cluster-job-1")
     await machine.look_after_until(lambda: not machine.gateway.jobs)
+
+
+async def test_what_one_message_holds_of_a_group_is_given_to_its_only_worker(
+    machine: Machine,
+) -> None:
+    host = "a" * 100
+    entry = Worker(host=host, instance=host, version="1", labels={"zone": "far"})
+    await machine.roster.change(host, lambda _: entry)
+    job = ClusterJob(
+        id="cluster-job-1",
+        request={"command": ""},
+        target="zone:far",
+        queue="",
+        created_at=SystemClock().now(),
+        client="test",
+        owner="local",
+    )
+    whole = replace(job, children=(Child(id="cluster-job-1-1", host=host),))
+    room = LARGEST - len(seal(KEY, job.id, job_to_bytes(whole)))
+    job = replace(job, request={"command": "x" * room})
+    await machine.gateway.submit(job, parse_target("zone:far"))
+    assert (await machine.book.get("cluster-job-1-1")).target == host
 
 
 async def test_of_a_child_that_is_lost_it_is_not_said_that_it_has_not_begun(
