@@ -277,7 +277,7 @@ class Gateway:
 
     def _heard(self, job: ClusterJob) -> None:
         if job.outcome is not None:
-            job = replace(job, outcome=replace(job.outcome, tail=()))
+            job = replace(job, outcome=replace(job.outcome, tail=(), result=None))
         known = self.jobs.get(job.id)
         if job.holder and (known is None or known.epoch < job.epoch):
             self.roster.hear(job.holder.host, job.holder.instance)

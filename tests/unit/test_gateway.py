@@ -187,6 +187,19 @@ async def test_an_end_that_fits_no_message_is_told_without_output_and_result(
     assert await machine.book.get("cluster-job-1-1") == child
 
 
+async def test_output_and_results_are_not_kept_in_memory(machine: Machine) -> None:
+    await group(machine)
+    part = "cluster-job-1-1"
+    await machine.book.apply(part, Claimed(at=1.0, holder=Holder(host="a", instance="a")))
+    tail = ({"type": "stdout", "content": "a", "sequenceNumber": 1},)
+    await machine.book.apply(part, ended("a", tail=tail, result="7"))
+    known = machine.gateway.jobs
+    await until(lambda: known[part].is_over)
+    assert (kept := known[part].outcome) and (kept.tail, kept.result) == ((), None)
+    told = (await machine.book.get(part)).outcome
+    assert told and (told.tail, told.result) == (tail, "7")
+
+
 async def test_another_worker_of_the_host_name_is_not_asked_about_a_job_that_it_does_not_have(
     machine: Machine,
 ) -> None:
