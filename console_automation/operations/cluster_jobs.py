@@ -162,7 +162,7 @@ async def get_job_output(
     except (Unavailable, JobNotFound):
         if job.outcome is None:
             raise
-        return _page(job, _kept(job, options), options.since)
+        return _kept_page(job, options)
     # Over is only what the record says is over; and only if its worker has said so of this page, for
     # else there may be more output than the page has, or another attempt.
     now = job
@@ -204,18 +204,28 @@ async def _next_attempt(engine: Engine, job: ClusterJob, limit: float) -> Cluste
         await gateway.changes.wait([job.id], enough=1, timeout=min(left, 1.0))
 
 
-def _kept(job: ClusterJob, options: ask.OutputOptions) -> tuple[Any, ...]:
+def _kept_page(job: ClusterJob, options: ask.OutputOptions) -> view.OutputResult:
+    """Return what the record has of the output: its end."""
     if options.raw or options.grep is not None:
         raise Unavailable(
             f"Worker {job.holder and job.holder.host}, which has the output of {job.id}, cannot be"
             " reached. The end of it was kept as text: ask without raw and grep."
         )
     assert job.outcome is not None
-    return tuple(
+    before = chunks_before(job)
+    kept = _numbered(job.outcome.tail, before)
+    wanted = (
         each
-        for each in _numbered(job.outcome.tail, chunks_before(job))
-        if options.latest or each["sequenceNumber"] > options.since
+        for each in kept
+        if (options.latest or each["sequenceNumber"] > options.since)
+        and options.stream in (None, each["type"])
     )
+    page = _page(job, tuple(wanted), options.since)
+    if not kept or kept[0]["sequenceNumber"] > before + 1:
+        there = sum(len(each["content"].encode()) for each in kept)
+        page["droppedBytes"] = max(0, job.outcome.job["output"]["bytes"] - there)
+    page["firstAvailableSequence"] = kept[0]["sequenceNumber"] if kept else None
+    return page
 
 
 def _page(job: ClusterJob, chunks: tuple[Any, ...], since: int) -> view.OutputResult:

@@ -142,3 +142,20 @@ def test_who_waits_for_output_waits_for_the_next_attempt_too(gateway: Daemon) ->
     gateway.call("console_cancel_job", jobId=job)
     page = gateway.call("console_get_job_output", jobId=job, options=asked)
     assert (page["output"], page["status"]) == ([], "cancelled")
+
+
+def test_while_a_worker_is_away_it_is_said_how_much_of_the_output_is_not_to_be_had(
+    fleet: Fleet,
+) -> None:
+    line = "seq 20000; echo trouble >&2"
+    job_id = fleet.gateway.submit(line, target="w")
+    printed = fleet.gateway.over(job_id)["output"]["bytes"]
+    with fleet.without("w"):
+        page = fleet.gateway.call("console_get_job_output", jobId=job_id)
+        options = {"stream": "stderr"}
+        trouble = fleet.gateway.call("console_get_job_output", jobId=job_id, options=options)
+    kept = sum(len(each["content"]) for each in page["output"])
+    assert 0 < kept < printed == kept + page["droppedBytes"]
+    assert page["firstAvailableSequence"] == page["output"][0]["sequenceNumber"] > 1
+    assert [each["content"] for each in trouble["output"]] == ["trouble\n"]
+    assert trouble["droppedBytes"] == page["droppedBytes"]
