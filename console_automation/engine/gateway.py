@@ -150,9 +150,20 @@ class Gateway:
             if job.is_group:
                 children = [child_of(job, child) for child in job.children]
                 made = await asyncio.gather(*(self.book.create(each) for each in children))
+                if any(made) and job.cancel is None:
+                    await self._cancel_late(job.id)
                 await self._hint(each for each, new in zip(children, made, strict=True) if new)
             else:
                 await self._hint([job])
+
+    async def _cancel_late(self, group_id: str) -> None:
+        """Cancel a group's children if it was cancelled while they were made: not all were there then."""
+        try:
+            group = await self.book.get(group_id)
+        except JobNotFound:
+            return
+        if group.cancel:
+            await self.cancel(group_id, group.cancel)
 
     async def _hint(self, jobs: Iterable[ClusterJob]) -> None:
         """Put hints out. One that cannot be is put out later, by whoever looks after the jobs."""
@@ -226,7 +237,8 @@ class Gateway:
         step = await self.book.apply(job_id, CancelAsked(at=self.clock.now(), cancel=cancel))
         if step.after.is_group:
             family = await self.family(step.after)
-            return any(await asyncio.gather(*(self.cancel(each.id, cancel) for each in family)))
+            asked = await asyncio.gather(*(self.cancel(each.id, cancel) for each in family))
+            return any(asked) or (len(family) < len(step.after.children) and not step.after.is_over)
         is_wanted = step.before != step.after or not step.after.is_over
         if is_wanted and is_unfinished(step.after):
             # The record says it already: a worker that does not hear this will see it there.

@@ -11,6 +11,7 @@ from console_automation.adapters.machine import SystemClock
 from console_automation.adapters.memory_bus import MemoryBus, MemoryCluster, MemoryRecords
 from console_automation.core.cluster_codec import job_to_bytes
 from console_automation.core.cluster_job import (
+    Cancel,
     Child,
     Claimed,
     ClusterJob,
@@ -158,6 +159,25 @@ async def test_what_one_message_holds_of_a_group_is_given_to_its_only_worker(
     job = replace(job, request={"command": "x" * room})
     await machine.gateway.submit(job, parse_target("zone:far"))
     assert (await machine.book.get("cluster-job-1-1")).target == host
+
+
+async def test_a_group_that_is_cancelled_while_its_children_are_made_has_none_that_runs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, asked = machine.book.create, list[bool]()
+    cancel = Cancel(signal="SIGTERM", grace_ms=0, by="test")
+
+    async def create_after_cancel(job: ClusterJob) -> bool:
+        if job.group is not None and not asked:
+            asked.append(True)
+            asked[0] = await machine.gateway.cancel(job.group, cancel)
+        return await create(job)
+
+    monkeypatch.setattr(machine.book, "create", create_after_cancel)
+    made = await group(machine)
+    family = await machine.gateway.family(made)
+    assert [each.phase for each in family] == [ClusterPhase.CANCELLED] * 2
+    assert asked == [True]
 
 
 async def test_of_a_child_that_is_lost_it_is_not_said_that_it_has_not_begun(
