@@ -144,8 +144,9 @@ class ClusterJob:
 
     @property
     def is_dead_letter(self) -> bool:
-        """Whether it was given up: no worker took it, or no attempt came to a good end."""
-        if self.phase not in (ClusterPhase.FAILED, ClusterPhase.INTERRUPTED):
+        """Whether it was given up: no worker took it, or no attempt came to a good end. Of a group the
+        children are."""
+        if self.is_group or self.phase not in (ClusterPhase.FAILED, ClusterPhase.INTERRUPTED):
             return False
         return self.reason in (Reason.UNDELIVERED, Reason.LOST) or self.retry.max_attempts > 1
 
@@ -315,6 +316,9 @@ def _worker_lost(job: ClusterJob, event: WorkerLost) -> ClusterJob:
 def _not_responding(job: ClusterJob, event: NotResponding) -> ClusterJob:
     if job.reason == Reason.LOST:  # an attempt has begun there, and may go on
         return replace(job, phase=IN, not_before=None, completed_at=event.at)
+    if job.outcome is not None:  # an attempt has failed there, and is the last
+        phase = ClusterPhase(job.outcome.status.value)
+        return replace(job, phase=phase, not_before=None, completed_at=event.at)
     why = f"worker {event.host} did not respond: it was not reachable and has not begun the job"
     return replace(job, phase=NO, reason=Reason.UNDELIVERED, error=why, completed_at=event.at)
 

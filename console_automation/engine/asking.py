@@ -33,7 +33,7 @@ class Asking:
             return True
         if job.holder is None:
             return False
-        found = self._roster.get(job.holder.host)
+        found = self._roster.get(self._roster.name_of(job.holder))
         return bool(found and found.is_live and found.worker.instance == job.holder.instance)
 
     async def ask(
@@ -75,7 +75,7 @@ class Asking:
             raise Conflict(
                 f"Job {job.id} is {job.status}; no worker has it.", jobId=job.id, status=job.status
             )
-        host = job.holder.host
+        host = self._roster.name_of(job.holder)
         if not self.hears_of(job):
             raise Unavailable(
                 f"Worker {host}, which has job {job.id}, has not been heard of for a while. It may go"

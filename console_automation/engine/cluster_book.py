@@ -78,7 +78,7 @@ class ClusterBook:
         """
         await self._check_room()
         body = seal(self._key, job.id, job_to_bytes(job))
-        if len(body) > _LARGEST:
+        if len(body) > _LARGEST and job.group is None:  # of a child the group was small enough
             raise BadRequest(
                 f"The request takes {len(body)} bytes; a job of the cluster has at most {_LARGEST}. Put"
                 " what is large (options.stdin, options.environment) into a file that its workers can"

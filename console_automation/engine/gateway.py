@@ -150,9 +150,20 @@ class Gateway:
             if job.is_group:
                 children = [child_of(job, child) for child in job.children]
                 made = await asyncio.gather(*(self.book.create(each) for each in children))
+                if any(made) and job.cancel is None:
+                    await self._cancel_late(job.id)
                 await self._hint(each for each, new in zip(children, made, strict=True) if new)
             else:
                 await self._hint([job])
+
+    async def _cancel_late(self, group_id: str) -> None:
+        """Cancel a group's children if it was cancelled while they were made: not all were there then."""
+        try:
+            group = await self.book.get(group_id)
+        except JobNotFound:
+            return
+        if group.cancel:
+            await self.cancel(group_id, group.cancel)
 
     async def _hint(self, jobs: Iterable[ClusterJob]) -> None:
         """Put hints out. One that cannot be is put out later, by whoever looks after the jobs."""
@@ -226,7 +237,8 @@ class Gateway:
         step = await self.book.apply(job_id, CancelAsked(at=self.clock.now(), cancel=cancel))
         if step.after.is_group:
             family = await self.family(step.after)
-            return any(await asyncio.gather(*(self.cancel(each.id, cancel) for each in family)))
+            asked = await asyncio.gather(*(self.cancel(each.id, cancel) for each in family))
+            return any(asked) or (len(family) < len(step.after.children) and not step.after.is_over)
         is_wanted = step.before != step.after or not step.after.is_over
         if is_wanted and is_unfinished(step.after):
             # The record says it already: a worker that does not hear this will see it there.
@@ -277,7 +289,7 @@ class Gateway:
 
     def _heard(self, job: ClusterJob) -> None:
         if job.outcome is not None:
-            job = replace(job, outcome=replace(job.outcome, tail=()))
+            job = replace(job, outcome=replace(job.outcome, tail=(), result=None))
         known = self.jobs.get(job.id)
         if job.holder and (known is None or known.epoch < job.epoch):
             self.roster.hear(job.holder.host, job.holder.instance)
@@ -311,12 +323,18 @@ class Gateway:
         for job in waiting:
             await self._give_up_child(job)
         for job in jobs:
-            if job.phase is ClusterPhase.CLAIMED:
-                await self._give_up_lost(job)
-            elif job.is_group and not job.is_over:
-                await self._complete_group(job)
-            elif job.group is not None and job.is_over and job.group not in self.jobs:
-                await self._forget_child(job, job.group)
+            try:
+                await self._look_after_one(job)
+            except LimitReached as error:  # the others do not need what this one does not get
+                log.info("%s cannot be looked after now: %s", job.id, error)
+
+    async def _look_after_one(self, job: ClusterJob) -> None:
+        if job.phase is ClusterPhase.CLAIMED:
+            await self._give_up_lost(job)
+        elif job.is_group and not job.is_over:
+            await self._complete_group(job)
+        elif job.group is not None and job.is_over and job.group not in self.jobs:
+            await self._forget_child(job, job.group)
 
     async def _hint_anew(self, waiting: Sequence[ClusterJob]) -> None:
         """Put out again the hints that are lost: a crash came between a record and its hint."""
@@ -336,7 +354,10 @@ class Gateway:
 
     async def _give_up_lost(self, job: ClusterJob) -> None:
         holder = job.holder
-        if holder and self.roster.silence(holder.host, holder.instance) >= self._lost_after:
+        if holder is None:
+            return
+        host = self.roster.name_of(holder)
+        if self.roster.silence(host, holder.instance) >= self._lost_after:
             log.warning("worker %s is lost, %s with it", holder.host, job.id)
             step = await self._apply(job, WorkerLost(at=self.clock.now(), epoch=job.epoch))
             await self._hint([step] if step else [])

@@ -7,10 +7,11 @@ compared, and while NATS cannot be reached nobody falls silent.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from console_automation.core.cluster_codec import worker_from_bytes, worker_to_bytes
+from console_automation.core.cluster_job import Holder
 from console_automation.core.seal import Forged, seal, unseal
 from console_automation.core.target import Member, Reach, Target, host_key, host_of_key, meant
 from console_automation.core.worker import Beat, Worker, WorkerStatus, beat_from_bytes
@@ -64,6 +65,7 @@ class Roster:
         self._workers: dict[str, Worker] = {}
         self._beats: dict[str, Beat] = {}
         self._heard: dict[tuple[str, str], float] = {}
+        self._names: dict[str, str] = {}  #: of instances: the host name of the last sign of life
         self._caught_up: set[str] = set()  #: with which of the two kinds of records
         self._since = 0.0  #: when it began to listen without a gap
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,6 +105,10 @@ class Roster:
         """Return the seconds since that instance was heard of, or since this process listens."""
         now = asyncio.get_running_loop().time()
         return now - max(self._heard.get((host, instance), 0.0), self._since)
+
+    def name_of(self, holder: Holder) -> str:
+        """Return the host name that who has a job goes by now: it may have been started under another."""
+        return self._names.get(holder.instance, holder.host)
 
     def hear(self, host: str, instance: str) -> None:
         """Note that an instance did something just now: a claim is as good as a sign of life."""
@@ -144,8 +150,15 @@ class Roster:
                     await self._bus.workers.update(host_key(host), body, revision=found[1])
             except Stale:
                 continue
-            self._workers[host] = after
+            self._note(after, before=found and found[0])
             return after
+
+    def _note(self, worker: Worker, *, before: Worker | None) -> None:
+        """Take an entry down. What a worker said before it was cordoned does not say that it has no job."""
+        self._workers[worker.host] = worker
+        beat = self._beats.get(worker.host)
+        if beat and worker.cordoned_by and not (before and before.cordoned_by):
+            self._beats[worker.host] = replace(beat, takes_jobs=True)
 
     async def forget(self, host: str) -> None:
         """Remove a worker's entry."""
@@ -188,7 +201,7 @@ class Roster:
             elif isinstance(each, Stored):
                 worker = self._opened(each)
                 if worker:
-                    self._workers[host_of_key(each.key)] = worker
+                    self._note(worker, before=self._workers.get(worker.host))
             self.changed()
 
     def _catch_up(self, kind: str) -> None:
@@ -209,6 +222,7 @@ class Roster:
                     log.error("a sign of life of %s is not of this cluster; it is ignored", host)
                     continue
                 self._beats[host] = beat
+                self._names[beat.instance] = host
                 self.hear(host, beat.instance)
                 self.news.tell(host)
 

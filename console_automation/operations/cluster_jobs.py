@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,6 +26,7 @@ from console_automation.operations import views as view
 from console_automation.operations.cluster_requests import ForgetJob
 from console_automation.operations.cluster_views import (
     ForgetResult,
+    chunks_before,
     cluster_job_view,
     gateway_of,
     is_cluster_job,
@@ -140,14 +141,15 @@ async def get_job_output(
     options = request.options
     if job.is_group:
         raise _is_several(job, "read the output of")
+    wait = min(options.wait_ms, engine.settings.max_wait_ms)
+    limit = time.monotonic() + wait / 1000
     if job.holder is None:
-        if options.wait_ms and not job.is_over:
-            await _begun(engine, job, options.wait_ms / 1000)
-            job = await gateway.get(job.id)
+        job = await _next_attempt(engine, job, limit)
         if job.holder is None:
             return _page(job, (), options.since)
-    wait = min(options.wait_ms, engine.settings.max_wait_ms)
+    before = chunks_before(job)
     asked = options.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {
+        "since": max(0, options.since - before),
         "maxBytes": min(options.max_bytes or engine.settings.output_page_bytes, _PAGE_BYTES),
         "limit": min(options.limit or engine.settings.output_page_chunks, _PAGE_CHUNKS),
         "waitMs": wait,
@@ -160,13 +162,28 @@ async def get_job_output(
     except (Unavailable, JobNotFound):
         if job.outcome is None:
             raise
-        return _page(job, _kept(job, options), options.since)
+        return _kept_page(job, options)
     # Over is only what the record says is over; and only if its worker has said so of this page, for
-    # else there may be more output than the page has.
-    is_complete = page["status"] in _OVER
-    now = await gateway.get(job.id) if is_complete and not job.is_over else job
-    page |= {"jobId": job.id, "status": now.status}
+    # else there may be more output than the page has, or another attempt.
+    now = job
+    if page["status"] in _OVER and not job.is_over:
+        has_news = page["output"] or page["hasMore"]
+        now = await _next_attempt(engine, job, 0 if has_news else limit)
+    status = now.status if now.epoch == job.epoch else Status.RUNNING
+    page |= {
+        "jobId": job.id,
+        "status": status,
+        "output": _numbered(page["output"], before),
+        "nextSince": page["nextSince"] + before,
+    }
+    if page["firstAvailableSequence"] is not None:
+        page["firstAvailableSequence"] += before
     return page  # type: ignore[no-any-return]
+
+
+def _numbered(chunks: Iterable[Mapping[str, Any]], before: int) -> list[Any]:
+    """Return chunks of an attempt as they are numbered among those of the job."""
+    return [{**each, "sequenceNumber": each["sequenceNumber"] + before} for each in chunks]
 
 
 def _is_several(job: ClusterJob, what: str) -> Conflict:
@@ -176,29 +193,39 @@ def _is_several(job: ClusterJob, what: str) -> Conflict:
     return Conflict(f"Job {job.id} is for {workers}; {what} each: {names}.", jobId=job.id)
 
 
-async def _begun(engine: Engine, job: ClusterJob, wait: float) -> None:
-    """Wait for a worker to take the job."""
-    limit = time.monotonic() + min(wait, engine.settings.max_wait_ms / 1000)
+async def _next_attempt(engine: Engine, job: ClusterJob, limit: float) -> ClusterJob:
+    """Return the job once a worker has taken it that had it not, it is over, or the time has come."""
     gateway = gateway_of(engine)
-    while (left := limit - time.monotonic()) > 0:
+    while True:
         now = await gateway.get(job.id)
-        if now.is_over or now.holder is not None:
-            return
+        left = limit - time.monotonic()
+        if now.is_over or now.epoch != job.epoch or left <= 0:
+            return now
         await gateway.changes.wait([job.id], enough=1, timeout=min(left, 1.0))
 
 
-def _kept(job: ClusterJob, options: ask.OutputOptions) -> tuple[Any, ...]:
+def _kept_page(job: ClusterJob, options: ask.OutputOptions) -> view.OutputResult:
+    """Return what the record has of the output: its end."""
     if options.raw or options.grep is not None:
         raise Unavailable(
             f"Worker {job.holder and job.holder.host}, which has the output of {job.id}, cannot be"
             " reached. The end of it was kept as text: ask without raw and grep."
         )
     assert job.outcome is not None
-    return tuple(
+    before = chunks_before(job)
+    kept = _numbered(job.outcome.tail, before)
+    wanted = (
         each
-        for each in job.outcome.tail
-        if options.latest or each["sequenceNumber"] > options.since
+        for each in kept
+        if (options.latest or each["sequenceNumber"] > options.since)
+        and options.stream in (None, each["type"])
     )
+    page = _page(job, tuple(wanted), options.since)
+    if not kept or kept[0]["sequenceNumber"] > before + 1:
+        there = sum(len(each["content"].encode()) for each in kept)
+        page["droppedBytes"] = max(0, job.outcome.job["output"]["bytes"] - there)
+    page["firstAvailableSequence"] = kept[0]["sequenceNumber"] if kept else None
+    return page
 
 
 def _page(job: ClusterJob, chunks: tuple[Any, ...], since: int) -> view.OutputResult:

@@ -18,24 +18,43 @@ async def list_cluster_jobs(
     """Return a page of the cluster's jobs, newest first; the children of a group stand under it."""
     principal = call.principal
     theirs = [job for job in await gateway_of(engine).known() if principal.owns(job.owner)]
-    everything = sorted(theirs, key=lambda job: (job.created_at, job.id), reverse=True)
+    everything = sorted(theirs, key=_place, reverse=True)
     jobs = {job.id: job for job in everything}
     if options.ref is not None:
         found = _meant(everything, options.ref)
     elif options.cluster == "dead_letters":
-        found = dead_letters(jobs)
+        found = [job for job in dead_letters(jobs) if _is_wanted(job, options, jobs)]
     else:
-        found = [job for job in everything if _is_listed(job, options, jobs)]
+        whole = (job for job in everything if job.group is None)
+        found = [job for job in whole if _is_wanted(job, options, jobs)]
     total = len(found)
     if options.cursor is not None:
-        ids = [job.id for job in found]
-        found = found[ids.index(options.cursor) + 1 :] if options.cursor in ids else []
+        place = _place_in(options.cursor, jobs)
+        found = [job for job in found if _place(job) < place]
     shown = found[: options.limit]
     views = [cluster_job_view(engine, job, children_of(job, jobs)) for job in shown]
     result: view.ListResult = {"success": True, "jobs": views, "total": total}
     if len(found) > len(shown):
-        result["nextCursor"] = shown[-1].id
+        at, job_id = _place(shown[-1])
+        result["nextCursor"] = f"{job_id}-{at:x}"
     return result
+
+
+def _place(job: ClusterJob) -> tuple[int, str]:
+    """Return where a job stands in lists: by its age in microseconds."""
+    return round(job.created_at * 1_000_000), job.id
+
+
+def _place_in(cursor: str, jobs: Jobs) -> tuple[int, str]:
+    """Return the place that a cursor names, or that of the job that it is the id of. What stood there may
+    be listed no more: it has ended meanwhile, or is removed."""
+    if cursor in jobs:
+        return _place(jobs[cursor])
+    job_id, _, at = cursor.rpartition("-")
+    try:
+        return int(at, 16), job_id
+    except ValueError:
+        return 0, ""
 
 
 def _meant(jobs: Sequence[ClusterJob], reference: str) -> list[ClusterJob]:
@@ -54,10 +73,10 @@ def _meant(jobs: Sequence[ClusterJob], reference: str) -> list[ClusterJob]:
     return [job for job in found if job.group not in ids]
 
 
-def _is_listed(job: ClusterJob, options: ask.ListOptions, jobs: Jobs) -> bool:
+def _is_wanted(job: ClusterJob, options: ask.ListOptions, jobs: Jobs) -> bool:
     tags = job.request.get("options", {}).get("tags", {})
-    if job.group is not None or not options.tags.items() <= tags.items():
-        return False
+    if options.session_id is not None or not options.tags.items() <= tags.items():
+        return False  # none of them is in a session
     if options.name is not None and _name_of(job) != options.name:
         return False
     if options.status == "active":

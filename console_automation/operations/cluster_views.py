@@ -15,6 +15,8 @@ from console_automation.engine.roster import Standing
 from console_automation.errors import Unavailable
 from console_automation.operations import views as view
 
+_CHUNKS_OF_AN_ATTEMPT = 1 << 32  #: at most
+
 
 class WorkerView(TypedDict):
     """A worker. `status` is live, cordoned, or unreachable: not heard of for longer than its lease."""
@@ -72,6 +74,12 @@ class ForgetResult(TypedDict):
 def is_cluster_job(job_id: str) -> bool:
     """Whether an id is that of a job of the cluster."""
     return job_id.startswith(JOB_IDS)
+
+
+def chunks_before(job: ClusterJob) -> int:
+    """Return what is added to the numbers of an attempt's chunks. Its worker counts them from 1; who reads
+    on from an earlier attempt, of which nobody here knows how many it had, is to miss none of the next."""
+    return max(0, job.attempt - 1) * _CHUNKS_OF_AN_ATTEMPT
 
 
 def gateway_of(engine: Engine) -> Gateway:
@@ -140,6 +148,8 @@ def cluster_job_view(
         "cancelled",
     ):
         seen["exitCode"] = None
+    if last := seen["output"]["lastSequence"]:
+        seen["output"] = {**seen["output"], "lastSequence": last + chunks_before(job)}
     present = {key: value for key, value in seen.items() if value is not None and value != []}
     present.setdefault("exitCode", None)
     if job.request.get("args") is not None:

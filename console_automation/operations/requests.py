@@ -44,7 +44,7 @@ def _command(text: str) -> str:
 
 
 def _job_id(text: str) -> str:
-    if not re.fullmatch(r"(cluster-)?job-[0-9a-z-]{1,40}", text):
+    if not re.fullmatch(r"(cluster-)?job-[0-9a-z-]{1,60}", text):
         raise ValueError("must be the nextCursor of a page")
     return text
 

@@ -83,6 +83,13 @@ def test_the_output_of_several_workers_is_followed_in_whole_lines(shell: Shell) 
         assert [each.partition(" | ")[2] for each in own] == ["one line", "and", "another"]
 
 
+def test_the_output_of_each_attempt_is_followed(shell: Shell, tmp_path: Path) -> None:
+    line = f"echo an attempt; mkdir {tmp_path}/first 2>&- && exit 4; echo the end"
+    done = shell.job("run", "--target", "_any", "--retry", "2", "-f", line)
+    assert done.returncode == 0
+    assert done.stdout == "an attempt\nan attempt\nthe end\n"
+
+
 def test_bytes_of_several_workers_are_to_be_asked_for_one_by_one(shell: Shell) -> None:
     group = shell.run("--target", "_all", "true")
     shell.job("wait", group)

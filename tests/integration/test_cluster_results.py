@@ -1,5 +1,6 @@
 """What typed jobs of the cluster come to: large results, those of several workers, and what is none."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from tests.integration.daemons import Daemon
 from tests.integration.fleet import PATIENT, Fleet, running_fleet
+from tests.waiting import until_now
 
 LARGE = 300_000
 
@@ -118,3 +120,42 @@ def test_each_attempt_in_the_cluster_knows_its_number(
     else:
         gateway.call("console_execute_job", name="count")
     assert numbers.read_text().split() == ["1", "2", "3"]
+
+
+def test_who_waits_for_output_waits_for_the_next_attempt_too(gateway: Daemon) -> None:
+    retry = {"maxAttempts": 2, "backoffMs": 600_000}
+    options = {"target": "w", "retry": retry}
+    job = gateway.call("console_execute_async", command="echo one; exit 1", options=options)[
+        "jobId"
+    ]
+
+    def page_of_the_first_attempt() -> dict[str, Any] | None:
+        page = gateway.call("console_get_job_output", jobId=job)
+        return page if page["output"] and page["status"] == "pending" else None
+
+    page = until_now(page_of_the_first_attempt, "the end of the first attempt")
+    began = time.monotonic()
+    asked = {"since": page["nextSince"], "waitMs": 500}
+    page = gateway.call("console_get_job_output", jobId=job, options=asked)
+    assert time.monotonic() - began >= 0.5, "or who follows asks and asks"
+    assert (page["output"], page["status"]) == ([], "pending")
+    gateway.call("console_cancel_job", jobId=job)
+    page = gateway.call("console_get_job_output", jobId=job, options=asked)
+    assert (page["output"], page["status"]) == ([], "cancelled")
+
+
+def test_while_a_worker_is_away_it_is_said_how_much_of_the_output_is_not_to_be_had(
+    fleet: Fleet,
+) -> None:
+    line = "seq 20000; echo trouble >&2"
+    job_id = fleet.gateway.submit(line, target="w")
+    printed = fleet.gateway.over(job_id)["output"]["bytes"]
+    with fleet.without("w"):
+        page = fleet.gateway.call("console_get_job_output", jobId=job_id)
+        options = {"stream": "stderr"}
+        trouble = fleet.gateway.call("console_get_job_output", jobId=job_id, options=options)
+    kept = sum(len(each["content"]) for each in page["output"])
+    assert 0 < kept < printed == kept + page["droppedBytes"]
+    assert page["firstAvailableSequence"] == page["output"][0]["sequenceNumber"] > 1
+    assert [each["content"] for each in trouble["output"]] == ["trouble\n"]
+    assert trouble["droppedBytes"] == page["droppedBytes"]

@@ -193,6 +193,48 @@ def test_to_delete_a_job_that_is_not_over_ends_it_and_once_more_removes_it(
     assert user.status("GET", f"/job/{job_id}") == 404
 
 
+@BOTH
+def test_who_removes_what_a_page_lists_comes_to_the_next_page(
+    user: Api, target: str | None
+) -> None:
+    name = f"paged-{next(_NUMBERS)}"
+    made = []
+    for _ in range(3):
+        made.append(user.create("true", target, name=name))
+        user.over(made[-1])
+    where = {"name": name, "limit": "1"} | ({"cluster": "jobs"} if target else {})
+
+    def listed(left: int, **more: str) -> dict[str, Any]:
+        def page() -> dict[str, Any] | None:
+            found: dict[str, Any] = user.ask("GET", "/job", params={**where, **more})
+            return found if found["total"] == left else None
+
+        return until_now(page, f"{left} jobs in the list")
+
+    assert user.ask("DELETE", f"/job/{made[2]}")["forgotten"]
+    first = listed(2)
+    assert [each["id"] for each in first["jobs"]] == [made[1]]
+    assert user.ask("DELETE", f"/job/{made[1]}")["forgotten"]
+    second = listed(1, cursor=first["nextCursor"])
+    assert [each["id"] for each in second["jobs"]] == [made[0]]
+    assert "nextCursor" not in second
+
+
+def test_what_is_asked_of_a_list_is_so_of_all_that_it_has(user: Api) -> None:
+    name = f"wanted-{next(_NUMBERS)}"
+    user.over(user.create("true", "_any", name=name, workingDirectory="/nowhere/at/all"))
+    dead = {"cluster": "dead_letters"}
+
+    def total(**asked: str) -> int:
+        found: int = user.ask("GET", "/job", params=asked)["total"]
+        return found
+
+    until_now(lambda: total(**dead, name=name) == 1, "the dead letter")
+    assert total(**dead, name=name, status="failed") == 1
+    assert total(**dead, name="nobody") == total(**dead, status="completed") == 0
+    assert total(cluster="jobs", sessionId="one") == 0
+
+
 def test_a_part_of_a_job_for_several_workers_goes_with_it(user: Api) -> None:
     group = user.create("true", "_all")
     [child] = user.over(group)["children"]

@@ -3,10 +3,11 @@ that is meant runs it once, and who does not respond is named."""
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from console_automation.core.cluster_job import ClusterJob, ClusterPhase
+from console_automation.core.cluster_job import Child, ClusterJob, ClusterPhase
 from console_automation.core.job import Reason, Status
 from console_automation.core.retry import RetryPolicy
 from console_automation.errors import BadRequest, Conflict, JobNotFound, LimitReached, Unavailable
@@ -244,6 +245,30 @@ async def test_a_cordoned_worker_takes_nothing_until_it_may_again(world: World) 
     assert (await gateway.over(job)).phase is ClusterPhase.COMPLETED
 
 
+@story
+async def test_what_a_worker_said_before_it_was_cordoned_does_not_say_that_it_is_empty(
+    world: World,
+) -> None:
+    gateway, _ = await fleet(world, "a")
+    other = await world.gateway()
+
+    def is_empty(machine: GatewayMachine) -> bool:
+        found = machine.cluster.roster.get("a")
+        return bool(found and found.beat and found.beat.is_empty)
+
+    await _cordon(gateway, "a", "somebody")
+    for machine in (gateway, other):
+        await until(partial(is_empty, machine), "the worker to be empty")
+    await _cordon(gateway, "a", "")
+    job = await gateway.claimed(await gateway.submit("sleep", "a"))
+    await _cordon(other, "a", "somebody else")
+    assert not is_empty(other)
+    assert (await gateway.get(job)).phase is ClusterPhase.CLAIMED
+    await gateway.cancel(job)
+    for machine in (gateway, other):
+        await until(partial(is_empty, machine), "the worker to be empty again")
+
+
 async def _cordon(gateway: GatewayMachine, host: str, by: str) -> None:
     await gateway.cluster.roster.change(
         host, lambda entry: replace(entry, cordoned_by=by) if entry else pytest.fail("no entry")
@@ -264,6 +289,21 @@ async def test_a_second_worker_of_a_name_takes_nothing_while_the_first_is_alive(
     await until(lambda: _instance(gateway, "a") == second.me.instance, "the second to be the one")
     assert (await gateway.over(await gateway.submit("exit 0", "a"))).holder == second.me
     assert begun(first, second) == [3, 1]
+
+
+@story
+async def test_a_second_worker_of_a_name_says_nothing_of_jobs_that_it_does_not_have(
+    world: World,
+) -> None:
+    gateway, [first] = await fleet(world, "a")
+    job = await gateway.submit("exit 0", "a")
+    await gateway.over(job)
+    await world.worker("a")  # the one that is asked from now on: NATS asks both
+    with pytest.raises(Unavailable):
+        await gateway.gateway.ask(await gateway.get(job), "console_get_job_output", {})
+    await first.restart()
+    done = await gateway.get(job)
+    assert (await gateway.gateway.ask(done, "console_get_job_output", {}))["success"]
 
 
 def _instance(gateway: GatewayMachine, host: str) -> str | None:
@@ -397,3 +437,31 @@ async def test_a_full_cluster_refuses_new_jobs_and_brings_those_it_has_to_an_end
     for job in taken:
         assert (await gateway.over(job)).phase is ClusterPhase.COMPLETED
     assert begun(worker) == [len(taken)] and taken
+
+
+@story
+async def test_a_group_whose_parts_find_no_room_keeps_nobody_from_looking_after_the_others(
+    world: World,
+) -> None:
+    gateway, [worker] = await fleet(world, "a")
+    part = Child(id=f"{GROUP}-1", host="a")
+    await gateway.cluster.book.create(
+        ClusterJob(
+            id=GROUP,
+            request={"command": "exit 0", "options": {"stdin": "x" * 10_000}},
+            target="_all",
+            queue="",
+            created_at=0.0,
+            client="test",
+            owner="local",
+            children=(part,),
+        )
+    )
+    job = await gateway.claimed(await gateway.submit("sleep", "a"))
+    world.nats.jobs.max_bytes = int(world.nats.jobs.size / 0.9)
+    assert set(world.nats.jobs.entries) == {GROUP, job.id}
+    await worker.close()
+    assert (await gateway.over(job)).reason == Reason.LOST
+    world.nats.jobs.max_bytes = 1 << 30
+    await gateway.over(GROUP)
+    assert (await gateway.get(part.id)).reason == Reason.UNDELIVERED

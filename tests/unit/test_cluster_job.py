@@ -234,6 +234,14 @@ def test_a_worker_that_does_not_respond_fails_what_was_for_it_alone() -> None:
     assert advance(busy, NotResponding(at=4.0, host="web")) == busy
 
 
+def test_a_worker_that_does_not_respond_after_a_failed_attempt_leaves_that_as_the_end() -> None:
+    failed = advance(claimed(retry=AGAIN), ended(what=BAD))
+    assert failed.phase is ClusterPhase.PENDING
+    over = advance(failed, NotResponding(at=9.0, host="web"))
+    assert (over.phase, over.reason, over.outcome) == ("failed", Reason.EXIT_CODE, BAD)
+    assert (over.completed_at, over.not_before, over.is_dead_letter) == (9.0, None, True)
+
+
 def test_a_dead_letter_is_what_was_not_delivered_lost_or_tried_in_vain() -> None:
     assert not advance(claimed(), ended(what=BAD)).is_dead_letter
     once = replace(AGAIN, on=frozenset({"lost"}))
@@ -255,6 +263,13 @@ def test_a_child_is_a_job_for_one_worker_alone() -> None:
         ("g-2", "b", queue_of("b"), "g"),
     ]
     assert not any(each.is_group for each in CHILDREN)
+
+
+def test_of_a_group_that_has_failed_its_children_are_the_dead_letters() -> None:
+    group = replace(GROUP, retry=AGAIN)
+    failed = advance(group, ChildrenOver(at=1.0, status=Status.FAILED))
+    assert failed.phase is ClusterPhase.FAILED
+    assert not failed.is_dead_letter
 
 
 def test_a_child_that_is_made_after_its_group_was_cancelled_never_begins() -> None:

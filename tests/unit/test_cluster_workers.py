@@ -106,6 +106,23 @@ async def test_a_run_goes_on_without_its_worker_and_the_next_one_tells_its_end(
 
 
 @story
+async def test_a_worker_that_comes_back_under_another_name_still_has_its_jobs(world: World) -> None:
+    gateway, worker = await pair(world)
+    job = await gateway.submit("sleep")
+    await gateway.claimed(job)
+    await until(lambda: worker.runs.begun, "the run")
+    await worker.close()
+    worker.me = replace(worker.me, host="renamed")
+    await world.worker("renamed", before=worker)
+    await pass_by(2 * LOST)
+    claimed = await gateway.get(job)
+    assert claimed.phase is ClusterPhase.CLAIMED, "it is not lost"
+    assert (await gateway.gateway.ask(claimed, "console_get_job_status", {}))["success"]
+    assert await gateway.cancel(job)
+    assert (await gateway.over(job)).phase is ClusterPhase.CANCELLED
+
+
+@story
 async def test_a_worker_that_never_comes_back_leaves_an_interrupted_job(world: World) -> None:
     gateway, worker = await pair(world)
     job = await gateway.submit("sleep")

@@ -9,7 +9,10 @@ import pytest
 
 from console_automation.adapters.machine import SystemClock
 from console_automation.adapters.memory_bus import MemoryBus, MemoryCluster, MemoryRecords
+from console_automation.core.cluster_codec import job_to_bytes
 from console_automation.core.cluster_job import (
+    Cancel,
+    Child,
     Claimed,
     ClusterJob,
     ClusterPhase,
@@ -21,6 +24,7 @@ from console_automation.core.cluster_job import (
 )
 from console_automation.core.job import Status
 from console_automation.core.retry import RetryPolicy
+from console_automation.core.seal import seal
 from console_automation.core.target import parse_target
 from console_automation.core.worker import Beat, Worker, beat_to_bytes
 from console_automation.engine.cluster import Cluster
@@ -29,6 +33,7 @@ from console_automation.engine.gateway import Gateway
 from console_automation.engine.roster import Roster, sealed_beat
 from tests.waiting import until
 
+LARGEST = 256 * 1024  #: bytes of a new record
 KEY = b"a key that only this test has"
 
 
@@ -134,6 +139,47 @@ async def test_the_children_of_a_group_are_forgotten_with_it(machine: Machine) -
     await machine.look_after_until(lambda: not machine.gateway.jobs)
 
 
+async def test_what_one_message_holds_of_a_group_is_given_to_its_only_worker(
+    machine: Machine,
+) -> None:
+    host = "a" * 100
+    entry = Worker(host=host, instance=host, version="1", labels={"zone": "far"})
+    await machine.roster.change(host, lambda _: entry)
+    job = ClusterJob(
+        id="cluster-job-1",
+        request={"command": ""},
+        target="zone:far",
+        queue="",
+        created_at=SystemClock().now(),
+        client="test",
+        owner="local",
+    )
+    whole = replace(job, children=(Child(id="cluster-job-1-1", host=host),))
+    room = LARGEST - len(seal(KEY, job.id, job_to_bytes(whole)))
+    job = replace(job, request={"command": "x" * room})
+    await machine.gateway.submit(job, parse_target("zone:far"))
+    assert (await machine.book.get("cluster-job-1-1")).target == host
+
+
+async def test_a_group_that_is_cancelled_while_its_children_are_made_has_none_that_runs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, asked = machine.book.create, list[bool]()
+    cancel = Cancel(signal="SIGTERM", grace_ms=0, by="test")
+
+    async def create_after_cancel(job: ClusterJob) -> bool:
+        if job.group is not None and not asked:
+            asked.append(True)
+            asked[0] = await machine.gateway.cancel(job.group, cancel)
+        return await create(job)
+
+    monkeypatch.setattr(machine.book, "create", create_after_cancel)
+    made = await group(machine)
+    family = await machine.gateway.family(made)
+    assert [each.phase for each in family] == [ClusterPhase.CANCELLED] * 2
+    assert asked == [True]
+
+
 async def test_of_a_child_that_is_lost_it_is_not_said_that_it_has_not_begun(
     machine: Machine,
 ) -> None:
@@ -159,6 +205,19 @@ async def test_an_end_that_fits_no_message_is_told_without_output_and_result(
     child = (await machine.book.apply("cluster-job-1-1", ended("a", tail=tail))).after
     assert child.outcome and child.outcome.tail == ()
     assert await machine.book.get("cluster-job-1-1") == child
+
+
+async def test_output_and_results_are_not_kept_in_memory(machine: Machine) -> None:
+    await group(machine)
+    part = "cluster-job-1-1"
+    await machine.book.apply(part, Claimed(at=1.0, holder=Holder(host="a", instance="a")))
+    tail = ({"type": "stdout", "content": "a", "sequenceNumber": 1},)
+    await machine.book.apply(part, ended("a", tail=tail, result="7"))
+    known = machine.gateway.jobs
+    await until(lambda: known[part].is_over)
+    assert (kept := known[part].outcome) and (kept.tail, kept.result) == ((), None)
+    told = (await machine.book.get(part)).outcome
+    assert told and (told.tail, told.result) == (tail, "7")
 
 
 async def test_another_worker_of_the_host_name_is_not_asked_about_a_job_that_it_does_not_have(

@@ -18,6 +18,7 @@ from console_automation.errors import LimitReached, Unavailable
 from console_automation.ports.cluster import Hint
 
 IN_USE_WITH_OTHER_SETTINGS = 10058
+_LIMITS = ("max_bytes", "max_age")
 log = logging.getLogger(__name__)
 
 
@@ -109,10 +110,29 @@ class NatsBus:
 
 
 async def make(live: Live, config: dict[str, Any]) -> None:
-    """Make a stream where there is none. One that somebody has set otherwise is left as it is."""
+    """Make a stream where there is none. One that is there is given the limits that are wanted where they
+    are larger; whatever else somebody has set otherwise is left as it is."""
     try:
         await live.api(f"STREAM.CREATE.{config['name']}", config)
     except Refused as error:
         if error.code != IN_USE_WITH_OTHER_SETTINGS:
             raise
-        log.info("the stream %s has other settings, and keeps them", config["name"])
+        await _widen(live, config)
+
+
+async def _widen(live: Live, wanted: dict[str, Any]) -> None:
+    name = wanted["name"]
+    found = (await live.api(f"STREAM.INFO.{name}"))["config"]
+    larger = {
+        limit: wanted[limit]
+        for limit in _LIMITS
+        if 0 < found.get(limit, 0) < wanted.get(limit, 0)  # without a limit it is not positive
+    }
+    if not larger:
+        log.info("the stream %s has other settings, and keeps them", name)
+        return
+    try:
+        await live.api(f"STREAM.UPDATE.{name}", {**found, **larger})
+        log.info("the stream %s has now %s", name, larger)
+    except Refused as error:
+        log.warning("the stream %s keeps its limits, %s is refused: %s", name, larger, error)

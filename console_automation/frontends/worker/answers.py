@@ -5,9 +5,11 @@ import time
 from collections import OrderedDict
 from dataclasses import replace
 
+from console_automation.core.cluster_job import Holder
 from console_automation.core.cluster_names import key_of
 from console_automation.core.question import (
     FRESH_SECONDS,
+    Question,
     answer_to_bytes,
     question_from_bytes,
 )
@@ -38,10 +40,11 @@ _ASKED = {
 class Answers:
     """Carries out operations on jobs of the cluster, under the names that these have on this machine."""
 
-    def __init__(self, engine: Engine, cluster: Cluster, *, host: str, call: Call) -> None:
+    def __init__(self, engine: Engine, cluster: Cluster, *, me: Holder, call: Call) -> None:
         self._engine = engine
         self._cluster = cluster
-        self._host = host
+        self._me = me
+        self._host = me.host
         self._call = call
         self._nonces: OrderedDict[str, float] = OrderedDict()
 
@@ -62,6 +65,7 @@ class Answers:
         local = await store.find_by_key(key_of(question.job_id, question.epoch))
         answer: Answer
         if local is None:
+            self._leave_to_namesake(question)
             answer = refusal(self._engine, JobNotFound(question.job_id))
         else:
             arguments = {**question.arguments, "jobId": local.id}
@@ -75,6 +79,15 @@ class Answers:
             )
             body = answer_to_bytes(refusal(self._engine, size).view, is_error=True)
         return seal(key, f"answer/{question.nonce}", body)
+
+    def _leave_to_namesake(self, question: Question) -> None:
+        """Raise Unavailable when the host name is another worker's: it is asked too, and the first answer
+        counts."""
+        found = self._cluster.roster.get(self._host)
+        if found is not None and found.worker.instance != self._me.instance:
+            raise Unavailable(
+                f"{question.job_id} is for the worker that has the name {self._host}."
+            )
 
     def _refuse_repeated(self, nonce: str) -> None:
         now = time.monotonic()

@@ -78,7 +78,7 @@ class WorkerService:
             cwd=os.path.expanduser("~"),
         )
         self._presence = Presence(engine, cluster, me=me, labels=labels, holds=self._holds)
-        self._answers = Answers(engine, cluster, host=me.host, call=self._call)
+        self._answers = Answers(engine, cluster, me=me, call=self._call)
         self._workload = cluster.workload = Workload()
         self._claiming = 0  #: claims under way: slots that are spoken for
         self._held: dict[tuple[str, int], asyncio.Task[None]] = {}
