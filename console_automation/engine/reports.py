@@ -68,9 +68,13 @@ class Reports:
 
     async def resume(self, job: Job) -> None:
         """Follow a job that an earlier engine has followed so far."""
+        if job.spec.contract is None:
+            return
+        # Before it is followed: a look in between would take over once more what is on record.
+        told = await self._ledger.store.journal(job.id)
         reader = self._follow(job)
         if reader is not None:
-            _recall(reader, await self._ledger.store.journal(job.id))
+            _recall(reader, told)
 
     def follow(self, job: Job) -> None:
         """Follow a job whose run is about to begin."""

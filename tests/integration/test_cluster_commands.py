@@ -10,6 +10,7 @@ from tests.integration.clusters import Cluster, running_cluster
 from tests.integration.job_command import Shell
 from tests.integration.nats_server import free_port, running_nats_server
 from tests.integration.servers import configure
+from tests.integration.windows import Window
 from tests.waiting import until_now
 
 WORKERS = {"web-1": "group=web.dev", "web-2": "group=web.dev.us", "db-1": "group=db"}
@@ -129,6 +130,14 @@ def test_what_cannot_be_aimed_is_refused_at_once(
     done = shell.job("run", *words, "true")
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
+
+
+def test_nobody_can_attach_to_a_job_of_the_cluster(shell: Shell) -> None:
+    remote = shell.run("--target", "_any", "--tty", "sleep 1000")
+    with Window(shell, "attach", remote, cols=200) as window:
+        window.until("it is on another machine")
+        assert window.ended() == 1
+    assert shell.job("stop", remote).returncode == 0
 
 
 def test_a_job_of_this_machine_cannot_wait_for_one_of_the_cluster(shell: Shell) -> None:

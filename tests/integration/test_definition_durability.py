@@ -50,6 +50,12 @@ def started(daemon: Daemon, gate: Path) -> str:
     return job_id
 
 
+def open_to_tell(place: Path) -> None:
+    """Open the gate with something in it, both at once: the job goes on as soon as it is there."""
+    (place / "new").write_text("and tell")
+    (place / "new").rename(place / "gate")
+
+
 def check_end(daemon: Daemon, job_id: str, log: list[str], done: int) -> None:
     def over() -> bool:
         found = daemon.call("console_get_job_result", jobId=job_id, waitMs=1000)
@@ -68,7 +74,7 @@ def test_a_typed_job_outlives_the_daemon_with_all_it_told_and_its_result(
     job_id = started(daemon, tmp_path / "gate")
     daemon.restart()
     assert daemon.call("console_get_job_status", jobId=job_id)["job"]["logs"] == ["before"]
-    (tmp_path / "gate").write_text("and tell")
+    open_to_tell(tmp_path)
     check_end(daemon, job_id, ["before", "after"], 2)
     daemon.restart()
     check_end(daemon, job_id, ["before", "after"], 2)
@@ -81,7 +87,7 @@ def test_one_that_ends_while_there_is_no_daemon_has_its_result(
     job_id = started(daemon, tmp_path / "gate")
     pid = daemon.running(job_id)["pid"]
     daemon.kill()
-    (tmp_path / "gate").write_text("and tell")
+    open_to_tell(tmp_path)
     until_now(lambda: not Path(f"/proc/{pid}").exists(), "the end of the command")
     daemon.start()
     check_end(daemon, job_id, ["before", "after"], 2)

@@ -1,5 +1,6 @@
 """What jobs tell of themselves, over a host without processes."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,7 +13,9 @@ from console_automation.adapters.memory_host import MemoryHost
 from console_automation.core.job import Channel, Contract, Job, Phase, Reason
 from console_automation.core.report import Explained, Logged, Progress, told
 from console_automation.core.retry import RetryPolicy
+from console_automation.engine import reports
 from console_automation.engine.jobs import JobManager
+from console_automation.ports.stores import Entry
 from tests.builders import script, spec
 from tests.conftest import Build
 from tests.unit.scheduling import SetClock
@@ -118,6 +121,32 @@ async def test_each_line_is_taken_over_once_also_by_the_engine_after_this_one(
     assert progress == Progress(done=1) and list(log) == ["1", "2"]
     logged = [e.data["text"] for e in await store.journal(job.id) if e.event == "Logged"]
     assert logged == ["1", "2"]
+
+
+class SlowStore(MemoryStore):
+    """One that takes many turns of the loop to find a journal."""
+
+    async def journal(self, job_id: str) -> list[Entry]:
+        found = await super().journal(job_id)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return found
+
+
+async def test_nothing_is_taken_over_again_while_it_is_looked_up_what_is_on_record(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "_LOOK_SECONDS", 0.0)
+    store, host = SlowStore(), MemoryHost()
+    manager = await build(store=store, host=host)
+    job = await started(manager)
+    write(manager, job, line(log="1"))
+    await manager.reports.told_by(job)
+    manager.reports.close()
+    next_one = await build(store=store, host=host)
+    await until(lambda: next_one.ledger.active(job.id) is not None, "its adoption")
+    await ended(next_one, job)
+    assert [e.data["text"] for e in await store.journal(job.id) if e.event == "Logged"] == ["1"]
 
 
 async def test_why_a_run_fails_is_known_at_its_end_however_long_it_was_said_before(

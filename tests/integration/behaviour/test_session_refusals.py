@@ -54,7 +54,7 @@ INVALID: list[tuple[str, dict[str, Any], str, str]] = [
     (CREATE, {"command": 7}, "command", "(it was 7)"),
     (CREATE, {"command": "sh", "args": "-i"}, "args", "list"),
     (CREATE, {"command": "sh", "args": ["a\0"]}, "args.0", "NUL"),
-    (CREATE, {"args": ["-i"]}, "", "args need a command"),
+    (CREATE, {"args": ["-i"]}, "arguments", "args need a command"),
     (CREATE, {"comand": "sh"}, "comand", "Did you mean 'command'?"),
     (CREATE, {"options": {"colls": 80}}, "options.colls", "Did you mean 'cols'?"),
     (CREATE, {"cwd": "/"}, "cwd", "'cwd' belongs into options"),

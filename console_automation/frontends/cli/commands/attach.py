@@ -106,10 +106,11 @@ def _check(subject: "dict[str, Any]") -> None:
     if following.is_over(subject):
         logs = "job logs" if is_job else "job session logs"
         raise Failure(f"{arguments.line_of(subject)}; `{logs} {name}` shows what it has printed")
-    if is_job and "terminal" not in subject:
+    if is_job and ("terminal" not in subject or "target" in subject):
+        why = "is on another machine" if "target" in subject else "was started without --tty"
         raise Failure(
-            f"{name} has no terminal (it was started without --tty). `job logs -f {name}` shows its"
-            f" output, `job send {name} TEXT` writes to its stdin if it was started with --stdin"
+            f"{name} has no terminal here: it {why}. `job logs -f {name}` shows its output, `job send"
+            f" {name} TEXT` writes to it if it was started with --stdin or --tty"
         )
 
 
