@@ -57,7 +57,12 @@ class ProjectFiles:
 
 
 def _definitions(path: Path) -> Mapping[str, JobDefinition]:
-    tables = _content(path).get("jobs", {})
+    content = _content(path)
+    tables = content.pop("jobs", {})
+    for name in content:
+        where = one_line(name, 60)
+        why = "has no meaning here; what defines a job begins with [jobs.NAME]."
+        raise BadRequest(f"{path}: {where} {why}", field=where)
     if not isinstance(tables, dict):
         raise BadRequest(f"{path}: jobs is no table of jobs.", field="jobs")
     return {name: _definition(path, name, table) for name, table in tables.items()}

@@ -45,7 +45,7 @@ def verdict(job: JobView) -> str:
     if status == "running":
         return (
             f"running (attempt {job['attempt']} of {job['maxAttempts']})"
-            if (job["maxAttempts"] > 1)
+            if job["maxAttempts"] > 1 and "children" not in job
             else "running"
         )
     if status == "completed":

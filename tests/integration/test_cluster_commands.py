@@ -105,7 +105,8 @@ def test_a_remote_job_is_fed_and_stopped_and_run_again(shell: Shell) -> None:
     until_now(lambda: shell.job("send", fed, "a line").returncode == 0, "the job to be begun")
     shell.job("send", "--eof", fed)
     assert shell.job("logs", "-f", "--tail", "1", fed).stdout == "a line\n"
-    lasting = shell.run("--target", "_all", "sleep 1000")
+    lasting = shell.run("--target", "_all", "--retry", "2", "sleep 1000")
+    assert "attempt" not in shell.job("status", lasting).stdout, "each part has its own"
     stopped = shell.job("stop", lasting)
     assert stopped.returncode == 0 and "cancelled" in stopped.stdout
     assert shell.job("wait", lasting).returncode == 1

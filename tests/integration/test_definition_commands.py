@@ -80,6 +80,7 @@ def test_a_project_defines_its_own_jobs_which_run_in_its_root(shell: Shell) -> N
         ("[jobs.a]\ncommand = 'cat {x}'\ninputSchema = {properties = {x = {}}}", ("$X",)),
         ("jobs = 5", ("no table of jobs",)),
         ("[jobs\n", ("not valid TOML",)),
+        ("[job.greet]\ncommand = 'true'\n", (": job has no meaning", "[jobs.NAME]")),
     ],
 )
 def test_a_project_file_that_is_wrong_is_said_to_be_with_its_place(

@@ -171,7 +171,7 @@ def job(streams: "Streams", view: "Mapping[str, Any]") -> None:
         "ended": view.get("completedAt"),
         "timeout": human_seconds(view["timeout"] / 1000) if view["timeout"] else "none",
         "attempt": f"{view['attempt']} of {view['maxAttempts']}"
-        if view["maxAttempts"] > 1
+        if view["maxAttempts"] > 1 and "children" not in view  # of which each has its own
         else None,
         "pid": view.get("pid") if view["status"] == "running" else None,
         "after": ", ".join(view.get("dependsOn", [])),
