@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from console_automation.adapters.machine import SystemClock
@@ -90,11 +91,17 @@ async def test_the_sweep_catches_a_process_that_forks_and_exits_all_the_time(
         until_now(lambda: sweep(f"{job['id']}.1") == 0 and not is_held(lock))
 
 
+def programs_of(mark: str) -> list[str]:
+    """Return the names of the processes that have the mark among their arguments."""
+    everyone = psutil.process_iter(["name", "cmdline"])
+    return [each.info["name"] for each in everyone if mark in (each.info["cmdline"] or ())]
+
+
 async def test_what_has_emptied_its_environment_is_beyond_the_sweep(app: App) -> None:
     """The known limit: without shim and without mark nothing tells whose process it is."""
     mark = new_mark()
     job = await started(app, f"setsid env -i sleep {mark} & wait")
-    await until(lambda: len(bearing(mark)) == 2)
+    await until(lambda: len(bearing(mark)) == 2 and "sleep" in programs_of(mark))
     kill_shim_of(job)
     ended = await app.get_background_job_status(job["id"], wait_ms=WAIT_MS)
     assert verdict(ended) == LOST

@@ -192,7 +192,8 @@ def test_a_background_job_does_not_hold_the_command(shell: LiveShell) -> None:
 @every
 def test_a_question_waits_for_its_answer(shell: LiveShell) -> None:
     command = shell.start(
-        "sh -c 'stty -echo; printf Password:; read -r p; stty echo; echo \"<$p>\"'"
+        # In two pieces: the line itself is echoed, too.
+        "sh -c 'stty -echo; printf %s%s Pass word:; read -r p; stty echo; echo \"<$p>\"'"
     )
     shell.await_output(b"Password:")
     assert not shell.marks(MarkKind.END, command)

@@ -97,10 +97,11 @@ def test_a_job_takes_its_input_from_the_next_daemon(home: Path) -> None:
 
 
 def test_a_job_on_a_terminal_is_typed_to_through_the_next_daemon(home: Path) -> None:
-    line = "stty -echo; read a; read b; echo $b $a; cat; stty size; exit 6"
+    line = "stty -echo; echo ready; read a; read b; echo $b $a; cat; stty size; exit 6"
     with killable(home) as daemon:
         job = daemon.submit(line, terminal={"cols": 66, "rows": 22})
         pid = daemon.running(job)["pid"]
+        until_now(lambda: "ready" in daemon.output(job), "a terminal without echo")
         daemon.call("console_send_job_input", jobId=job, input="one\n")
         daemon.restart()
         assert daemon.job(job)["terminal"] == {"cols": 66, "rows": 22}
@@ -108,7 +109,7 @@ def test_a_job_on_a_terminal_is_typed_to_through_the_next_daemon(home: Path) -> 
         assert daemon.running(job)["pid"] == pid
         daemon.call("console_send_job_input", jobId=job, input="", eof=True)
         assert daemon.over(job)["exitCode"] == 6
-        assert daemon.output(job).replace("\r", "") == "two one\n22 66\n"
+        assert daemon.output(job).replace("\r", "") == "ready\ntwo one\n22 66\n"
 
 
 def taken(daemon: Caller, job: str, text: str) -> bool:
