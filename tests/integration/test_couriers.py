@@ -105,7 +105,7 @@ async def answering(answer: bytes) -> None:
 
     def serve() -> None:
         line, _ = listening.accept()
-        with line, contextlib.suppress(ConnectionError):  # it need not be read to its end
+        with line, contextlib.suppress(OSError):  # it need not be read to its end
             line.recv(65_536)
             line.sendall(answer)
             line.shutdown(socket.SHUT_WR)
