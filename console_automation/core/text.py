@@ -106,11 +106,19 @@ def from_json(data: bytes) -> object:
     Raises RecursionError for what is too deep.
     """
     value = json.loads(data, parse_constant=_no_number)
+    check_tellable(value)
+    return value
+
+
+def check_tellable(value: object) -> None:
+    """Raise ValueError for what nobody could be told as JSON: a number that is not finite, half of a
+    character."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("it has half of a character") from None
-    return value
+        raise ValueError(
+            "must not contain half of a character (half of a surrogate pair)"
+        ) from None
 
 
 def _no_number(constant: str) -> object:

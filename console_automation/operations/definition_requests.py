@@ -1,10 +1,10 @@
 """What clients may ask about job definitions."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
 
+from console_automation.core.text import check_tellable
 from console_automation.operations.requests import (
     Aim,
     JobId,
@@ -32,17 +32,9 @@ def _not_too_deep(value: Any) -> Any:
             for inner in (each.values() if isinstance(each, dict) else each)
         ]
         if not level:
-            return _writable(value)
+            check_tellable(value)
+            return value
     raise ValueError(f"must not nest deeper than {_DEEPEST} levels")
-
-
-def _writable(value: Any) -> Any:
-    """Refuse what no client could be told."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("must not contain half of a surrogate pair") from None
-    return value
 
 
 DefinitionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}$")]
