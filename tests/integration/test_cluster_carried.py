@@ -12,7 +12,7 @@ import pytest
 
 from console_automation.errors import BadRequest
 from tests.integration.daemons import Caller, Daemon, killable
-from tests.integration.fleet import PATIENT, Fleet, running_fleet
+from tests.integration.fleet import PATIENT, Fleet, fire, running_fleet
 from tests.processes import is_alive
 from tests.waiting import until_now
 
@@ -93,15 +93,13 @@ def test_steps_of_a_workflow_run_where_their_definitions_say(gateway: Daemon) ->
 def test_a_fire_of_a_schedule_with_a_target_ends_as_the_job_on_its_worker_did(
     gateway: Daemon,
 ) -> None:
-    made = gateway.call(
-        "console_create_schedule",
+    fired = fire(
+        gateway,
         name="far",
         command='echo out; echo err >&2; echo "$CITY"; exit 42',
-        trigger={"everyMs": 3_600_000},
         options={"target": "w", "environment": {"CITY": "Oslo"}},
-    )["schedule"]
-    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
-    over = gateway.over(fired["jobId"])
+    )
+    over = gateway.over(fired)
     assert (over["status"], over["exitCode"]) == ("failed", 42), gateway.output(over["id"])
     page = gateway.call("console_get_job_output", jobId=over["id"])["output"]
     by_stream = {
@@ -113,18 +111,16 @@ def test_a_fire_of_a_schedule_with_a_target_ends_as_the_job_on_its_worker_did(
 
 def test_cancelling_what_carries_cancels_what_is_carried(gateway: Daemon, place: Path) -> None:
     pid_file = place / "pid"
-    made = gateway.call(
-        "console_create_schedule",
+    fired = fire(
+        gateway,
         name="long",
         command=f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 300",
-        trigger={"everyMs": 3_600_000},
         options={"target": "w"},
-    )["schedule"]
-    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    )
     until_now(pid_file.exists, "the job on its worker")
     pid = int(pid_file.read_text())
-    gateway.cancel(fired["jobId"])
-    over = gateway.over(fired["jobId"])
+    gateway.cancel(fired)
+    over = gateway.over(fired)
     assert over["status"] == "cancelled"
     until_now(lambda: not is_alive(pid), "the end of what was carried")
 
@@ -134,18 +130,16 @@ def test_a_killed_daemon_does_not_run_what_is_carried_a_second_time(
 ) -> None:
     lines = place / "lines"
     gate = place / "gate"
-    made = gateway.call(
-        "console_create_schedule",
+    fired = fire(
+        gateway,
         name="once",
         command=f"echo line >> {lines}; until [ -e {gate} ]; do sleep 0.05; done; exit 7",
-        trigger={"everyMs": 3_600_000},
         options={"target": "w"},
-    )["schedule"]
-    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    )
     until_now(lines.exists, "the job on its worker")
     gateway.restart()
     gate.touch()
-    over = gateway.over(fired["jobId"])
+    over = gateway.over(fired)
     assert (over["status"], over["exitCode"]) == ("failed", 7), gateway.output(over["id"])
     assert lines.read_text() == "line\n"
 
@@ -155,24 +149,22 @@ def test_what_a_killed_carrier_has_left_is_ended_before_the_next_attempt_begins(
 ) -> None:
     log = place / "attempts"
     gate = place / "attempts-gate"
-    made = gateway.call(
-        "console_create_schedule",
+    fired = fire(
+        gateway,
         name="again",
         command=f"""
             trap 'echo ended >> {log}; exit 9' TERM
             echo began >> {log}
             until [ -e {gate} ]; do sleep 0.01; done
             exit 7""",
-        trigger={"everyMs": 3_600_000},
         options={"target": "w", "retry": {"maxAttempts": 2, "backoffMs": 1}},
-    )["schedule"]
-    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    )
     until_now(log.exists, "the job on its worker")
-    os.kill(gateway.running(fired["jobId"])["pid"], signal.SIGKILL)
+    os.kill(gateway.running(fired)["pid"], signal.SIGKILL)
     until_now(lambda: log.read_text().count("began") == 2, "the second attempt")
     assert log.read_text() == "began\nended\nbegan\n"
     gate.touch()
-    over = gateway.over(fired["jobId"])
+    over = gateway.over(fired)
     assert (over["status"], over["exitCode"], over["attempt"]) == ("failed", 7, 2)
 
 
@@ -288,15 +280,13 @@ def test_a_schedule_with_a_target_that_is_changed_still_has_it(gateway: Daemon) 
 def test_what_has_failed_in_the_cluster_has_failed_here_though_it_exited_with_0(
     gateway: Daemon,
 ) -> None:
-    made = gateway.call(
-        "console_create_schedule",
+    fired = fire(
+        gateway,
         name="chatty",
         command="trap 'exit 0' TERM; while :; do echo chatter; done",
-        trigger={"everyMs": 3_600_000},
         options={"target": "w", "outputLimitBytes": 65_536, "onOutputLimit": "kill"},
-    )["schedule"]
-    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
-    assert gateway.over(fired["jobId"])["status"] == "failed"
+    )
+    assert gateway.over(fired)["status"] == "failed"
 
 
 def test_a_fire_in_the_cluster_knows_the_metadata_of_its_schedule(gateway: Daemon) -> None:
@@ -325,17 +315,15 @@ def test_an_attempt_that_is_told_to_end_before_it_has_begun_begins_nothing(
 ) -> None:
     log = place / "told"
     gate = place / "told-gate"
-    made = gateway.call(
-        "console_create_schedule",
+    fired = fire(
+        gateway,
         name="told to end",
         command=f"""
             trap 'echo asked >> {log}' TERM
             echo began >> {log}
             until [ -e {gate} ]; do sleep 0.01; done""",
-        trigger={"everyMs": 3_600_000},
         options={"target": "w", "retry": {"maxAttempts": 2, "backoffMs": 1}},
-    )["schedule"]
-    fired = gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])["jobId"]
+    )
     until_now(log.exists, "the job on its worker")
     os.kill(gateway.running(fired)["pid"], signal.SIGKILL)
     until_now(lambda: "asked" in log.read_text(), "the second attempt, which ends the first")

@@ -11,7 +11,7 @@ import pytest
 from console_automation.errors import BadRequest, Unavailable
 from tests.integration.clusters import as_worker, settings_of
 from tests.integration.daemons import Daemon, killable
-from tests.integration.fleet import Fleet, running_fleet
+from tests.integration.fleet import Fleet, fire, running_fleet
 from tests.integration.nats_server import running_nats_server
 from tests.processes import is_alive
 from tests.waiting import until_now
@@ -80,15 +80,13 @@ def test_workers_enter_their_names_again_when_nats_has_lost_its_disk(fleet: Flee
 
 def test_what_carries_ends_by_the_signal_that_ended_what_is_carried(fleet: Fleet) -> None:
     for number, name in ((9, "SIGKILL"), (35, "SIG35")):
-        made = fleet.gateway.call(
-            "console_create_schedule",
+        fired = fire(
+            fleet.gateway,
             name=name,
             command=f"kill -{number} $$",
-            trigger={"everyMs": 3_600_000},
             options={"target": "_any"},
-        )["schedule"]
-        fired = fleet.gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
-        over = fleet.gateway.over(fired["jobId"])
+        )
+        over = fleet.gateway.over(fired)
         assert (over["status"], over.get("signal")) == ("failed", name), fleet.gateway.output(
             over["id"]
         )
@@ -98,18 +96,16 @@ def test_what_is_carried_is_not_run_again_when_its_worker_is_lost_unless_the_pol
     fleet: Fleet,
 ) -> None:
     has_begun = fleet.place / "begun"
-    made = fleet.gateway.call(
-        "console_create_schedule",
+    fired = fire(
+        fleet.gateway,
         name="carried",
         command=f"echo line >> {has_begun}; exec sleep 300",
-        trigger={"everyMs": 3_600_000},
         options={"target": "_any", "retry": {"maxAttempts": 3, "backoffMs": 1}},
-    )["schedule"]
-    fired = fleet.gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    )
     until_now(has_begun.exists, "the job on its worker")
     listed = fleet.gateway.call("console_list_jobs", options={"cluster": "jobs"})["jobs"]
     fleet.daemons[listed[0]["worker"]].kill()
-    over = fleet.gateway.over(fired["jobId"])
+    over = fleet.gateway.over(fired)
     assert (over["status"], over["exitCode"]) == ("failed", 75)
     assert has_begun.read_text() == "line\n"
 
@@ -118,21 +114,19 @@ def test_what_is_carried_is_run_again_by_the_cluster_where_the_policy_has_lost(
     fleet: Fleet,
 ) -> None:
     has_begun = fleet.place / "begun"
-    made = fleet.gateway.call(
-        "console_create_schedule",
+    fired = fire(
+        fleet.gateway,
         name="carried",
         command=f"[ -e {has_begun} ] && exit 7; touch {has_begun}; exec sleep 300",
-        trigger={"everyMs": 3_600_000},
         options={
             "target": "_any",
             "retry": {"maxAttempts": 2, "backoffMs": 1, "on": ["lost"]},
         },
-    )["schedule"]
-    fired = fleet.gateway.call("console_trigger_schedule", scheduleId=made["scheduleId"])
+    )
     until_now(has_begun.exists, "the job on its worker")
     [job] = fleet.gateway.call("console_list_jobs", options={"cluster": "jobs"})["jobs"]
     fleet.daemons[job["worker"]].kill()
-    over = fleet.gateway.over(fired["jobId"])
+    over = fleet.gateway.over(fired)
     assert (over["status"], over["exitCode"]) == ("failed", 7)
     assert fleet.gateway.job(job["id"])["attempt"] == 2
 
