@@ -24,7 +24,7 @@ from console_automation.core.session import (
 )
 from console_automation.core.ssh import SshEnd, ssh_ended
 from console_automation.core.text import signal_name
-from console_automation.engine.executions import Executions
+from console_automation.engine.executions import INTERRUPT, Executions
 from console_automation.engine.feed import Feed
 from console_automation.engine.tracker import Typed
 from console_automation.engine.waiters import Waiters
@@ -190,7 +190,10 @@ class ConsoleManager:
         Raises SessionNotFound, SessionClosed, Unavailable.
         """
         each = await self.get_live(session_id)
-        return await self.host.send_input(each.run_id, text, eof=False)
+        accepted = await self.host.send_input(each.run_id, text, eof=False)
+        if INTERRUPT in text:
+            self._do(self.executions.interrupted(each))
+        return accepted
 
     def note_input(self, session_id: str, typed: Typed) -> None:
         """Remember what was typed last."""

@@ -17,8 +17,10 @@ from console_automation.ports.stores import SessionStore
 
 log = logging.getLogger(__name__)
 
+INTERRUPT = "\x03"  #: ctrl+c
 _CLEAR_LINE = "\x15"  # ctrl+u: what somebody left half typed is not part of the command
 _PROMPT_SECONDS = 2.0
+_UNHEARD_SECONDS = 1.0
 _SHOWN = 60
 Listener = Callable[[SessionCommand], None]
 
@@ -154,6 +156,26 @@ class Executions:
                 await self._news(session, tracker)
         except TimeoutError:
             await self._settle(execution, exit_code=None)
+
+    async def interrupted(self, session: Session) -> None:
+        """Interrupt again where that was not heard, as long as the command has not begun.
+
+        The terminal throws away what was typed, but a shell that is about to wait for its first key may
+        note the signal and go on waiting (bash does until 5.2 at least): nothing would ever come of the
+        command.
+        """
+        tracker = self._trackers.get(session.id)
+        execution = tracker.execution if tracker else None
+        if tracker is None or execution is None or execution.is_interrupted:
+            return
+        execution.is_interrupted = True
+        while not (execution.has_begun or execution.is_over or tracker.at_prompt):
+            try:
+                async with asyncio.timeout(_UNHEARD_SECONDS):
+                    if not await self._news(session, tracker):
+                        return
+            except TimeoutError:
+                await self._host.send_input(session.run_id, INTERRUPT, eof=False)
 
     async def _news(self, session: Session, tracker: Tracker) -> bool:
         """Wait for more output and follow it; False when there will be none."""

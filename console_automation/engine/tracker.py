@@ -37,6 +37,7 @@ class Execution:
     output: bytearray = field(default_factory=bytearray)
     printed: int = 0
     has_gap: bool = False  #: output is missing in which its beginning or its end may have been
+    is_interrupted: bool = False  #: whoever has seen to that sees it through
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -103,12 +104,18 @@ class Tracker:
 
     async def catch_up(self) -> None:
         """Follow the output to its end as it is now: a program may print faster than this reads."""
+        counts = self._host.progress(self._run_id)
+        is_little = counts is not None and counts.last_sequence - self.cursor <= _INLINE_CHUNKS
+        if is_little and not self._lock.locked():
+            self._catch_up()
+        else:
+            # A task of its own: a thread goes on when whoever waits for it gives up, and the next one
+            # must not follow the same output beside it.
+            await asyncio.shield(asyncio.create_task(self._catch_up_in_a_thread()))
+
+    async def _catch_up_in_a_thread(self) -> None:
         async with self._lock:
-            counts = self._host.progress(self._run_id)
-            if counts and counts.last_sequence - self.cursor <= _INLINE_CHUNKS:
-                self._catch_up()
-            else:
-                await asyncio.to_thread(self._catch_up)
+            await asyncio.to_thread(self._catch_up)
 
     def _catch_up(self) -> None:
         counts = self._host.progress(self._run_id)

@@ -10,7 +10,7 @@ from console_automation.core.shells import ShellKind, parse_report, quoted
 from console_automation.core.text import one_line, sanitize
 from console_automation.engine.commands import check_directory
 from console_automation.engine.engine import Engine
-from console_automation.engine.executions import occupied, shell_of
+from console_automation.engine.executions import INTERRUPT, occupied, shell_of
 from console_automation.engine.tracker import Execution, Typed
 from console_automation.errors import BadRequest
 from console_automation.operations import requests as ask
@@ -20,7 +20,6 @@ from console_automation.operations.views import CommandResult
 
 _LONGEST_LINE = 128 << 10
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_INTERRUPT = "\x03"
 _INTERRUPT_SECONDS = 2.0
 _NOT_IN_A_SESSION = ("stdin", "shell")
 
@@ -46,7 +45,7 @@ async def execute_in_session(
     ended = wait_until(execution.settled, wait)
     said = f"{one_line(request.command, 40)} is running in {session.id}"
     if not await telling(settings, call, wait, ended, lambda: said) and options.kill_on_timeout:
-        await engine.consoles.send(session.id, _INTERRUPT)
+        await engine.consoles.send(session.id, INTERRUPT)
         await wait_until(execution.settled, _INTERRUPT_SECONDS)
     session = await engine.consoles.get(session.id)
     result = _result(session, execution, time.monotonic() - began)

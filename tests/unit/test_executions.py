@@ -1,19 +1,23 @@
 """Commands in sessions, over fakes: typed once, and each with a true end or one that is not known."""
 
 import asyncio
+import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from console_automation.core.job import Cause, OutputCounts
+from console_automation.core.output import Page
 from console_automation.core.session import (
     CommandStatus,
     Session,
     SessionCommand,
 )
 from console_automation.core.shells import ShellKind
+from console_automation.engine import executions
 from console_automation.engine.observer import RunOwners
-from console_automation.engine.tracker import Execution
+from console_automation.engine.tracker import Execution, Tracker
 from console_automation.errors import (
     Conflict,
     Unavailable,
@@ -141,6 +145,68 @@ async def test_who_waits_for_a_command_is_told_of_its_end_though_that_cannot_be_
         bench.host.finish(each.run_id, code=5)
         await asyncio.wait_for(execution.settled.wait(), PATIENCE)
     assert execution.command.exit_code == 5
+
+
+async def test_an_interrupt_that_a_shell_has_missed_is_repeated_until_it_is_at_its_prompt(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for patience in ("_UNHEARD_SECONDS", "_PROMPT_SECONDS"):
+        monkeypatch.setattr(executions, patience, 0.01)
+    bench, each = await in_shell(make)
+    execution = await bench.manager.executions.execute(each, "make")
+    await bench.manager.send(each.id, "\x03")
+    await until(lambda: bench.host.typed[each.run_id].count("\x03") >= 3)
+    bench.print_more(b"^C\r\n" + PROMPT)
+    known = await bench.command(execution.command.id)
+    assert (known.status, known.exit_code) == (CommandStatus.UNKNOWN, None)
+    await until(lambda: not bench.manager._tasks)
+
+
+async def test_a_command_that_has_begun_is_interrupted_as_often_as_that_is_asked(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executions, "_UNHEARD_SECONDS", 0.0)
+    bench, each, _ = await begun(make, "make")
+    await bench.manager.executions.tracker(each)
+    for _ in range(2):
+        await bench.manager.send(each.id, "\x03")
+        await until(lambda: not bench.manager._tasks)
+    assert bench.host.typed[each.run_id][1:] == ["\x03", "\x03"]
+
+
+async def test_output_is_followed_once_though_whoever_waited_for_it_gave_up(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, each = await in_shell(make)
+    tracker = Tracker(each.run_id, bench.printed, bench.host)
+    command = SessionCommand(id=ID, session_id=each.id, line="make", typed_at=2.0, since=1)
+    tracker.execution = Execution(command, kept=99)
+    bench.printed.chunks[each.run_id].append(BEGIN + b"once")
+    reading, may_go_on, read = threading.Event(), threading.Event(), bench.printed.read
+
+    def slowly(*args: Any, **more: Any) -> Page:
+        page = read(*args, **more)
+        if not reading.is_set():
+            reading.set()
+            assert may_go_on.wait(PATIENCE)
+        return page
+
+    done: list[None] = []
+    catch_up = tracker._catch_up
+    monkeypatch.setattr(tracker, "_catch_up", lambda: done.append(catch_up()))
+    monkeypatch.setattr(bench.printed, "read", slowly)
+    gives_up = asyncio.create_task(tracker.catch_up())
+    assert await asyncio.to_thread(reading.wait, PATIENCE)
+    gives_up.cancel()
+    await asyncio.wait([gives_up])
+    counts = OutputCounts(bytes=99, last_sequence=2)
+    monkeypatch.setattr(bench.host, "progress", lambda run_id: counts)
+    stays = asyncio.create_task(tracker.catch_up())
+    await asyncio.sleep(0)  # it has had its turn
+    may_go_on.set()
+    await stays
+    await until(lambda: len(done) == 2)
+    assert bytes(tracker.execution.output) == b"once"
 
 
 # What was typed before a restart: what is printed by now, how the session is, and what is said of it.
