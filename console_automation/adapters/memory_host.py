@@ -24,6 +24,7 @@ class MemoryHost:
         self.typed: dict[str, list[str]] = {}
         self.sizes: dict[str, TerminalSize] = {}
         self.reports: dict[tuple[str, Channel], bytes] = {}
+        self.printed: dict[str, OutputCounts] = {}  #: how far live runs have come, as `prints` told
         self._observer: RunObserver
         self._live: dict[str, tuple[Command, OutputCounts]] = {}
         self._over: dict[str, RunFacts] = {}  #: what there is to find of runs that are not live
@@ -136,9 +137,17 @@ class MemoryHost:
         """Note the size."""
         self.sizes[run_id] = size
 
+    def prints(self, run_id: str, counts: OutputCounts) -> None:
+        """Have a live run print so far."""
+        self.printed[run_id] = counts
+        news, self._news[run_id] = self._news[run_id], asyncio.Event()
+        news.set()
+
     async def wait_for_output(self, run_id: str, *, after: int) -> None:
-        """Return when the run is over: nothing prints before it ends."""
-        if run_id in self._live:
+        """Return when a live run has printed beyond a sequence number, or is over."""
+        while run_id in self._live:
+            if (counts := self.printed.get(run_id)) and counts.last_sequence > after:
+                break
             await self._news[run_id].wait()
 
     def report(
@@ -149,8 +158,8 @@ class MemoryHost:
         return None if data is None else data[since : since + max_bytes]
 
     def progress(self, run_id: str) -> OutputCounts | None:
-        """Return nothing: nothing prints before it ends."""
-        return None
+        """Return how far a live run has come."""
+        return self.printed.get(run_id)
 
     @property
     def capacity(self) -> Mapping[str, int]:

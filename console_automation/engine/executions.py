@@ -138,7 +138,7 @@ class Executions:
         while (execution := tracker.execution) and not execution.settled.is_set():
             if execution.is_over:
                 await self._settle(execution)
-            elif tracker.at_prompt and not execution.has_begun:
+            elif tracker.at_prompt and not (execution.has_begun or execution.has_gap):
                 await self._begin_or_settle(session, tracker, execution)
             elif not await self._news(session, tracker):
                 return  # the session is over: its end settles the command

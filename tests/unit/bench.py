@@ -10,7 +10,7 @@ import pytest
 from console_automation.adapters.memory import MemoryStore, failing
 from console_automation.adapters.memory_host import MemoryHost
 from console_automation.config import Settings
-from console_automation.core.job import TerminalSize
+from console_automation.core.job import OutputCounts, TerminalSize
 from console_automation.core.output import Chunk, Page
 from console_automation.core.session import (
     Session,
@@ -85,8 +85,8 @@ class Bench:
     def print_more(self, *chunks: bytes | None, run_id: str = "session-0001.1") -> None:
         """Have a live run print, and those who wait for that know."""
         self.printed.chunks[run_id] += chunks
-        news, self.host._news[run_id] = self.host._news[run_id], asyncio.Event()
-        news.set()
+        last = len(self.printed.chunks[run_id])
+        self.host.prints(run_id, OutputCounts(bytes=99, last_sequence=last))
 
     async def closed(self, each: Session) -> Session:
         """Return a session once its end is stored."""

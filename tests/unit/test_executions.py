@@ -278,7 +278,10 @@ async def test_a_command_that_still_runs_is_followed_to_its_end(make: Make) -> N
 # What is missing in the output: the oldest of a flood, or what a full disk did not take.
 
 
-async def test_a_command_whose_beginning_is_lost_is_followed_to_its_end(make: Make) -> None:
+async def test_a_command_whose_beginning_is_lost_is_followed_to_its_end_however_silent_it_is(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executions, "_PROMPT_SECONDS", 0.0)
     bench = await taken_up(make, None, None, b"the end of a flood")
     [known] = await bench.store.sessions.commands("session-0001", limit=9)
     assert known.status is CommandStatus.RUNNING
@@ -313,17 +316,11 @@ async def test_a_prompt_within_a_command_of_which_nothing_is_lost_does_not_end_i
     assert (await bench.command(ID)).exit_code == 7
 
 
-async def test_output_that_the_disk_did_not_take_does_not_end_the_following(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_output_that_the_disk_did_not_take_does_not_end_the_following(make: Make) -> None:
     bench = await taken_up(make, BEGIN)
-    monkeypatch.setattr(
-        bench.host, "progress", lambda run_id: OutputCounts(bytes=99, last_sequence=6)
-    )
-    bench.print_more()
+    bench.host.prints("session-0001.1", OutputCounts(bytes=99, last_sequence=6))
     tracker = bench.manager.executions._trackers["session-0001"]
     await until(lambda: tracker.cursor == 6)
-    monkeypatch.undo()
     bench.print_more(None, None, None, None, END)
     assert (await bench.command(ID)).exit_code == 7
 
