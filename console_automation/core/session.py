@@ -252,7 +252,10 @@ def _lost(session: Session, event: Lost) -> Outcome:
 def _not_started(session: Session, event: NotStarted) -> Outcome:
     if session.phase is SessionPhase.CLOSING:
         return replace(session, closing=Closing.STOPPED, closed_at=event.at), (Close(),)
-    error = "it was never started: the service ended while it was being opened"
+    error = (
+        "it was never started: the service or its supervisor ended while it was being opened."
+        " console_create_session opens another."
+    )
     closed = replace(session, closing=Closing.LOST, closed_at=event.at, error=error)
     return closed, (Close(),)
 

@@ -65,7 +65,7 @@ class Run:
             grace=order["grace"],
             on_terminal=self.on_terminal,
         )
-        self.state = -1
+        self.state, self.link_fd = -1, -1
         self.error: str | None = None
         self.started_at: float | None = None
         self.exit: dict[str, Any] | None = None
@@ -77,7 +77,6 @@ class Run:
         self.polite = signal.SIGHUP if order["hang_up"] else signal.SIGTERM
         self.poll = select.poll()
         self.stdin = Stdin(-1, self.poll, ends=True)
-        self.link_fd = -1
 
     def supervise(self) -> bool:
         """Carry the run out; True when this shim is as good as new afterwards."""
@@ -113,14 +112,12 @@ class Run:
 
     def _refuse(self, error: OSError) -> None:
         self.link.send({"refused": self.run_id, "error": error.strerror or str(error)})
-        try:
-            os.unlink(state.path(self.order["directory"]))
-        except OSError:
-            pass
-        try:
-            os.rmdir(self.order["directory"])
-        except OSError:
-            pass
+        directory = self.order["directory"]
+        for remove, path in ((os.unlink, state.path(directory)), (os.rmdir, directory)):
+            try:
+                remove(path)
+            except OSError:
+                pass
 
     # -- beginning ---------------------------------------------------------------------------
 
@@ -337,9 +334,12 @@ class Run:
         self._tell_exit()
         self._await_recorded()
 
+    @property
+    def _is_reusable(self) -> bool:
+        return self.processes.left_nothing and not self.is_last
+
     def _tell_exit(self) -> None:
-        reusable = self.processes.left_nothing and not self.is_last
-        self.link.send({"exited": self.run_id, "exit": self.exit, "reusable": reusable})
+        self.link.send({"exited": self.run_id, "exit": self.exit, "reusable": self._is_reusable})
 
     def _exit_record(self) -> dict[str, Any]:
         capture, processes = self.capture, self.processes
@@ -369,19 +369,26 @@ class Run:
         }
 
     def _await_recorded(self) -> None:
-        """Wait until the daemon has the exit; force it to the disk ourselves if it does not."""
-        give_up = time.monotonic() + RECORDED_SECONDS
-        while self.recorded is None and self.link.socket is not None:
-            self._follow_link()
-            wait = give_up - time.monotonic()
-            if wait <= 0:
-                break
-            if any(fd == self.link_fd for fd, _ in self.poll.poll(wait * 1000 + 0.5)):
-                self._converse([self.link_fd])
+        """Wait until the daemon has the exit; force it to the disk ourselves if that takes too long.
+
+        A shim that called itself reusable stays on the line then: the next order may be on its way.
+        """
+        self._listen(time.monotonic() + RECORDED_SECONDS)
         if self.recorded is None:
             os.fsync(self.state)
-        elif self.recorded["discard"]:
+            if self._is_reusable:
+                self._listen(NEVER)
+        if self.recorded is not None and self.recorded["discard"]:
             self.blank = state.Blank(self.order["directory"], self.state)
+
+    def _listen(self, until: float) -> None:
+        """Return when the daemon has the exit, the line has ended or the time is up."""
+        while self.recorded is None and (line := self.link.socket) and time.monotonic() < until:
+            wait = max(0.0, min(until - time.monotonic(), POLL_SECONDS))
+            unsent = [line] if self.link.has_unsent else []
+            if any(select.select([line], unsent, [], wait)):
+                self._follow_link()
+                self._converse([self.link_fd])
 
     def _linger(self) -> None:
         """Keep reading, and forget, what the processes left alone print: a closed pipe would end them."""
