@@ -282,6 +282,12 @@ class Settings:
     cluster_output_bytes: int = _knob(
         16_384, "Output of a job that is kept in the cluster when it is over.", low=0, high=1 << 18
     )
+    cluster_copy_ms: int = _knob(
+        15_000,
+        "How often the last output of a job that still runs is kept there.",
+        low=100,
+        high=_DAY,
+    )
     log_level: str = _knob("info", "debug, info, warning or error.", short="LOG_LEVEL")
 
 

@@ -9,6 +9,7 @@ from console_automation.core.cluster_job import (
     Child,
     ClusterJob,
     ClusterPhase,
+    Copy,
     Holder,
     Late,
     Outcome,
@@ -28,6 +29,7 @@ def job_to_bytes(job: ClusterJob) -> bytes:
         "holder": job.holder and asdict(job.holder),
         "cancel": job.cancel and asdict(job.cancel),
         "outcome": job.outcome and _outcome_to_plain(job.outcome),
+        "copy": job.copy and {"at": job.copy.at, "job": job.copy.job, "tail": list(job.copy.tail)},
         "children": [asdict(each) for each in job.children],
         "refusals": [asdict(each) for each in job.refusals],
         "late": [asdict(each) for each in job.late],
@@ -46,6 +48,7 @@ def job_from_bytes(data: bytes) -> ClusterJob:
         holder=Holder(**plain["holder"]) if "holder" in plain else None,
         cancel=Cancel(**plain["cancel"]) if "cancel" in plain else None,
         outcome=_outcome_from_plain(plain["outcome"]) if "outcome" in plain else None,
+        copy=_copy_from_plain(plain["copy"]) if "copy" in plain else None,
         children=tuple(Child(**each) for each in plain.get("children", ())),
         refusals=tuple(Refusal(**each) for each in plain.get("refusals", ())),
         late=tuple(Late(**each) for each in plain.get("late", ())),
@@ -90,6 +93,10 @@ def _outcome_from_plain(plain: Plain) -> Outcome:
         tail=tuple(plain["tail"]),
         result=plain["result"],
     )
+
+
+def _copy_from_plain(plain: Plain) -> Copy:
+    return Copy(at=plain["at"], job=plain["job"], tail=tuple(plain["tail"]))
 
 
 def worker_to_bytes(worker: Worker) -> bytes:

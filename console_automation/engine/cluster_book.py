@@ -5,10 +5,11 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from console_automation.core.cluster_codec import job_from_bytes, job_to_bytes
-from console_automation.core.cluster_job import ClusterJob, Event, advance
+from console_automation.core.cluster_job import ClusterJob, without_output
+from console_automation.core.cluster_lifecycle import Event, advance
 from console_automation.core.seal import Forged, seal, unseal
 from console_automation.errors import BadRequest, JobNotFound, LimitReached
 from console_automation.ports.cluster import Gone, Records, Stale, Stored
@@ -114,8 +115,8 @@ class ClusterBook:
             after = advance(found.job, event)
             if after != found.job:
                 body = seal(self._key, job_id, job_to_bytes(after))
-                if after.outcome and len(body) > _LARGEST_END:
-                    after = replace(after, outcome=replace(after.outcome, tail=(), result=None))
+                if len(body) > _LARGEST_END:
+                    after = without_output(after)
                     body = seal(self._key, job_id, job_to_bytes(after))
                 # A child is kept for its group, and forgotten after it.
                 keep = self.retain if after.is_over and after.group is None else None

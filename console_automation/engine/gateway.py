@@ -14,16 +14,19 @@ from typing import Any
 from console_automation.core import target as targets
 from console_automation.core.cluster_job import (
     Cancel,
-    CancelAsked,
     Child,
-    ChildrenOver,
     ClusterJob,
     ClusterPhase,
+    is_unfinished,
+    status_of_group,
+    without_output,
+)
+from console_automation.core.cluster_lifecycle import (
+    CancelAsked,
+    ChildrenOver,
     NotResponding,
     WorkerLost,
     child_of,
-    is_unfinished,
-    status_of_group,
 )
 from console_automation.core.cluster_names import queue_of
 from console_automation.core.target import Reach, Target
@@ -288,12 +291,10 @@ class Gateway:
             await asyncio.sleep(_AGAIN_SECONDS)
 
     def _heard(self, job: ClusterJob) -> None:
-        if job.outcome is not None:
-            job = replace(job, outcome=replace(job.outcome, tail=(), result=None))
         known = self.jobs.get(job.id)
         if job.holder and (known is None or known.epoch < job.epoch):
             self.roster.hear(job.holder.host, job.holder.instance)
-        self.jobs[job.id] = job
+        self.jobs[job.id] = without_output(job)
         self.changes.tell(job.id)
 
     # -- looking after -----------------------------------------------------------------------

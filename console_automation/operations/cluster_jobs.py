@@ -8,11 +8,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from console_automation.core.cluster_job import Cancel, ClusterJob, ClusterPhase
+from console_automation.core.cluster_job import (
+    Cancel,
+    ClusterJob,
+    ClusterPhase,
+    Copy,
+    Outcome,
+)
 from console_automation.core.cluster_names import ANY_QUEUE
 from console_automation.core.job import Status
 from console_automation.core.target import parse_target
-from console_automation.core.text import counted
+from console_automation.core.text import counted, iso
 from console_automation.engine.engine import Engine
 from console_automation.errors import (
     Conflict,
@@ -160,9 +166,13 @@ async def get_job_output(
             engine.settings, call, wait / 1000, asking, lambda: f"no output of {job.id} yet"
         )
     except (Unavailable, JobNotFound):
-        if job.outcome is None:
+        told = job.outcome or job.copy
+        if told is None:
             raise
-        return _kept_page(job, options)
+        kept = _kept_page(job, told, options)
+        if not job.is_over and not _is_news(kept, options):
+            raise  # who reads on is to miss nothing: the worker may come back
+        return kept
     # Over is only what the record says is over; and only if its worker has said so of this page, for
     # else there may be more output than the page has, or another attempt.
     now = job
@@ -204,16 +214,23 @@ async def _next_attempt(engine: Engine, job: ClusterJob, limit: float) -> Cluste
         await gateway.changes.wait([job.id], enough=1, timeout=min(left, 1.0))
 
 
-def _kept_page(job: ClusterJob, options: ask.OutputOptions) -> view.OutputResult:
-    """Return what the record has of the output: its end."""
+def _is_news(kept: view.OutputResult, options: ask.OutputOptions) -> bool:
+    """Whether what was kept of a job that goes on has the output that was asked for, none left out."""
+    first = kept["firstAvailableSequence"]
+    return bool(kept["output"]) and (options.latest or (first or 0) <= options.since + 1)
+
+
+def _kept_page(
+    job: ClusterJob, told: Outcome | Copy, options: ask.OutputOptions
+) -> view.OutputResult:
+    """Return what the record has of the output: its end, or what was its end when that was told."""
     if options.raw or options.grep is not None:
         raise Unavailable(
             f"Worker {job.holder and job.holder.host}, which has the output of {job.id}, cannot be"
             " reached. The end of it was kept as text: ask without raw and grep."
         )
-    assert job.outcome is not None
     before = chunks_before(job)
-    kept = _numbered(job.outcome.tail, before)
+    kept = _numbered(told.tail, before)
     wanted = (
         each
         for each in kept
@@ -223,8 +240,10 @@ def _kept_page(job: ClusterJob, options: ask.OutputOptions) -> view.OutputResult
     page = _page(job, tuple(wanted), options.since)
     if not kept or kept[0]["sequenceNumber"] > before + 1:
         there = sum(len(each["content"].encode()) for each in kept)
-        page["droppedBytes"] = max(0, job.outcome.job["output"]["bytes"] - there)
+        page["droppedBytes"] = max(0, told.job["output"]["bytes"] - there)
     page["firstAvailableSequence"] = kept[0]["sequenceNumber"] if kept else None
+    if isinstance(told, Copy):
+        page["asOf"] = iso(told.at)
     return page
 
 

@@ -116,8 +116,9 @@ def cluster_job_view(
     live: view.JobView | None = None,
 ) -> view.JobView:
     """Return a job of the cluster as clients see it. `live` is what its worker says of it now, if that
-    was asked; when it is over, what its worker said then is in the record."""
-    said: Any = live or (job.outcome and job.outcome.job)
+    was asked; what its worker said last is in the record."""
+    told = job.outcome or job.copy
+    said: Any = live or (told and told.job)
     seen: dict[str, Any] = {**_asked(job), **(said or {})}
     seen |= {
         "id": job.id,

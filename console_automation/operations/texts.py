@@ -181,6 +181,8 @@ def output(result: OutputResult) -> str:
     if result["droppedBytes"]:
         dropped = human_bytes(result["droppedBytes"])
         head += f". {dropped} were dropped; the oldest chunk kept is {first}"
+    if "asOf" in result:
+        head += f". Its worker cannot be reached; this is what it had told at {result['asOf']}"
     return head + (excerpt(joined(chunks)) if chunks else "")
 
 

@@ -173,6 +173,7 @@ class OutputResult(TypedDict):
     droppedBytes: int
     firstAvailableSequence: int | None
     status: Status
+    asOf: NotRequired[str]
 
 
 class CancelResult(TypedDict):

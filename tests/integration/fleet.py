@@ -5,6 +5,7 @@ submission under the same key. Every run writes its id, which no other run has, 
 files say is what has really been run.
 """
 
+import asyncio
 import os
 import signal
 from collections import Counter
@@ -13,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
+
+import nats
 
 from console_automation.errors import Unavailable
 from console_automation.frontends.launch import DaemonUnavailable
@@ -129,6 +132,19 @@ class Fleet:
     def over(self, job_id: str) -> dict[str, Any]:
         """Return a job once it is over."""
         return self.awaited(job_id, "completed", "failed", "cancelled", "interrupted")
+
+    def record(self, job_id: str) -> bytes:
+        """Return what NATS has of a job."""
+
+        async def read() -> bytes:
+            client = await nats.connect(self.nats.url)
+            try:
+                bucket = await client.jetstream().key_value("console-automation-jobs")
+                return (await bucket.get(job_id)).value or b""
+            finally:
+                await client.close()
+
+        return asyncio.run(read())
 
     def runs_of(self, key: str) -> Counter[str]:
         """Return the runs that have begun under a key, and how often."""

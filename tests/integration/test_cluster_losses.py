@@ -21,7 +21,8 @@ TOOLSETS = "jobs definitions schedules cluster"
 
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
-    with running_fleet(("a", "b"), toolsets=TOOLSETS, cluster_lost_ms=1_500) as running:
+    knobs = {"toolsets": TOOLSETS, "cluster_lost_ms": 1_500, "cluster_copy_ms": 100}
+    with running_fleet(("a", "b"), **knobs) as running:
         yield running
 
 
@@ -129,6 +130,18 @@ def test_what_is_carried_is_run_again_by_the_cluster_where_the_policy_has_lost(
     over = fleet.gateway.over(fired)
     assert (over["status"], over["exitCode"]) == ("failed", 7)
     assert fleet.gateway.job(job["id"])["attempt"] == 2
+
+
+def test_of_a_job_whose_worker_was_lost_there_is_what_it_had_printed(fleet: Fleet) -> None:
+    job_id, worker, _ = begun(fleet, "echo nearly done; exec sleep 300")
+    until_now(lambda: b'"copy"' in fleet.record(job_id), "a copy")
+    worker.kill()
+    until_now(lambda: fleet.gateway.job(job_id)["status"] == "interrupted", "its loss")
+    page = fleet.gateway.call("console_get_job_output", jobId=job_id)
+    assert [each["content"] for each in page["output"]] == ["nearly done\n"]
+    assert (
+        page["status"] == "interrupted" and page["asOf"] < fleet.gateway.job(job_id)["completedAt"]
+    )
 
 
 @pytest.mark.parametrize("is_back", [True, False])

@@ -1,12 +1,13 @@
 """What typed jobs of the cluster come to: large results, those of several workers, and what is none."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from console_automation.errors import Unavailable
 from tests.integration.daemons import Daemon
 from tests.integration.fleet import PATIENT, Fleet, running_fleet
 from tests.waiting import until_now
@@ -16,7 +17,8 @@ LARGE = 300_000
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
-    with running_fleet(("w",), toolsets="jobs definitions workflows", **PATIENT) as running:
+    knobs = {**PATIENT, "cluster_copy_ms": 100, "toolsets": "jobs definitions workflows"}
+    with running_fleet(("w",), **knobs) as running:
         yield running
 
 
@@ -159,3 +161,47 @@ def test_while_a_worker_is_away_it_is_said_how_much_of_the_output_is_not_to_be_h
     assert page["firstAvailableSequence"] == page["output"][0]["sequenceNumber"] > 1
     assert [each["content"] for each in trouble["output"]] == ["trouble\n"]
     assert trouble["droppedBytes"] == page["droppedBytes"]
+
+
+@pytest.fixture
+def begun(fleet: Fleet) -> Iterator[Callable[[str], str]]:
+    """Has lines run that go on after what they print, of which the record has a copy."""
+    jobs: list[str] = []
+
+    def begin(line: str) -> str:
+        jobs.append(fleet.gateway.submit(f"{line}; exec sleep 300", target="w"))
+        until_now(lambda: b'"copy"' in fleet.record(jobs[-1]), "a copy")
+        return jobs[-1]
+
+    yield begin
+    for job_id in jobs:
+        fleet.gateway.call("console_cancel_job", jobId=job_id, graceMs=0)
+
+
+def test_while_a_worker_is_away_there_is_what_a_job_that_goes_on_had_printed(
+    fleet: Fleet, begun: Callable[[str], str]
+) -> None:
+    job_id = begun("seq 3")
+    with fleet.without("w"):
+        page = fleet.gateway.call("console_get_job_output", jobId=job_id)
+        assert [each["content"] for each in page["output"]] == ["1\n2\n3\n"]
+        assert page["status"] == "running" and page["asOf"] > page["output"][0]["timestamp"]
+        asked = {"since": page["nextSince"], "waitMs": 1_000}
+        with pytest.raises(Unavailable):
+            fleet.gateway.call("console_get_job_output", jobId=job_id, options=asked)
+        assert fleet.gateway.job(job_id)["output"]["bytes"] == 6
+
+
+def test_who_reads_on_while_a_worker_is_away_misses_nothing_that_it_still_has(
+    fleet: Fleet, begun: Callable[[str], str]
+) -> None:
+    job_id = begun("seq 20000; echo; seq 3")
+    with fleet.without("w"):
+        with pytest.raises(Unavailable):
+            fleet.gateway.call("console_get_job_output", jobId=job_id)
+        latest = {"latest": True}
+        page = fleet.gateway.call("console_get_job_output", jobId=job_id, options=latest)
+        assert page["droppedBytes"] and page["output"][-1]["content"].endswith("1\n2\n3\n")
+    options = {"limit": 1}
+    page = fleet.gateway.call("console_get_job_output", jobId=job_id, options=options)
+    assert page["output"][0]["content"].startswith("1\n") and "asOf" not in page

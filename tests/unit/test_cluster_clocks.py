@@ -5,14 +5,12 @@ from dataclasses import replace
 import pytest
 
 from console_automation.core.cluster_job import (
-    Claimed,
     ClusterJob,
-    Ended,
     Holder,
     Outcome,
-    advance,
     due_in,
 )
+from console_automation.core.cluster_lifecycle import Claimed, Ended, advance
 from console_automation.core.job import Status
 from console_automation.core.retry import RetryPolicy
 

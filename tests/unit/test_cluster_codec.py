@@ -18,6 +18,7 @@ from console_automation.core.cluster_job import (
     Child,
     ClusterJob,
     ClusterPhase,
+    Copy,
     Holder,
     Late,
     Outcome,
@@ -85,6 +86,7 @@ JOBS = st.builds(
     error=MAYBE,
     refusals=several(st.builds(Refusal, host=TEXTS, why=TEXTS)),
     outcome=st.none() | OUTCOMES,
+    copy=st.none() | st.builds(Copy, at=SECONDS, job=PLAIN, tail=several(PLAIN)),
     late=several(st.builds(Late, epoch=COUNTS, host=TEXTS, status=TEXTS, exit_code=CODES)),
 )
 WORKERS = st.builds(

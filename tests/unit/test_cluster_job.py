@@ -8,27 +8,31 @@ import pytest
 
 from console_automation.core.cluster_job import (
     OVER,
-    TRANSITIONS,
     Cancel,
-    CancelAsked,
     Child,
-    ChildrenOver,
-    Claimed,
     ClusterJob,
     ClusterPhase,
-    Ended,
-    Event,
+    Copy,
     Holder,
     Late,
-    NotResponding,
     Outcome,
     Refusal,
+    is_unfinished,
+    status_of_group,
+)
+from console_automation.core.cluster_lifecycle import (
+    TRANSITIONS,
+    CancelAsked,
+    ChildrenOver,
+    Claimed,
+    Copied,
+    Ended,
+    Event,
+    NotResponding,
     Refused,
     WorkerLost,
     advance,
     child_of,
-    is_unfinished,
-    status_of_group,
 )
 from console_automation.core.cluster_names import key_of, queue_of
 from console_automation.core.job import Reason, Status
@@ -105,6 +109,22 @@ def test_a_job_ends_as_its_worker_says(what: Outcome, phase: ClusterPhase) -> No
     over = advance(claimed(), ended(what=what))
     assert (over.phase, over.outcome, over.completed_at) == (phase, what, 9.0)
     assert over.is_over and not is_unfinished(over)
+
+
+def test_what_a_run_had_told_is_kept_until_its_end_is_told() -> None:
+    told = Copy(at=3.0, job={"id": "job-1"}, tail=({"content": "so far"},))
+    job = advance(claimed(), Copied(at=3.0, epoch=1, copy=told))
+    assert (job.phase, job.copy, lost(job).copy) == (ClusterPhase.CLAIMED, told, told)
+    assert advance(job, ended()).copy is None and advance(lost(job), ended()).copy is None
+
+
+def test_what_an_earlier_attempt_had_told_is_not_the_next_ones() -> None:
+    told = Copied(at=3.0, epoch=1, copy=Copy(at=3.0, job={}))
+    retry = RetryPolicy(max_attempts=2, on=frozenset({"lost"}))
+    first = lost(advance(claimed(retry=retry), told))
+    assert first.phase is ClusterPhase.PENDING and first.copy
+    second = advance(first, Claimed(at=9.0, holder=DB))
+    assert second.copy is None and advance(second, told) == second
 
 
 def test_a_failed_attempt_goes_back_to_pending_for_any_worker_after_its_pause() -> None:
@@ -312,6 +332,7 @@ def test_a_group_that_is_over_stands_as_it_did_when_its_children_are_forgotten()
 
 EVENTS: tuple[Event, ...] = (
     Refused(at=1.0, epoch=1, why="", limit=LIMIT),
+    Copied(at=1.0, epoch=1, copy=Copy(at=1.0, job={})),
     ended(),
     CancelAsked(at=1.0, cancel=CANCEL),
     WorkerLost(at=1.0, epoch=1),

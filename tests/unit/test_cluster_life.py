@@ -18,19 +18,23 @@ from hypothesis.stateful import (
 from console_automation.core.cluster_codec import job_from_bytes, job_to_bytes
 from console_automation.core.cluster_job import (
     Cancel,
-    CancelAsked,
-    Claimed,
     ClusterJob,
     ClusterPhase,
+    Copy,
+    Holder,
+    Outcome,
+    is_unfinished,
+)
+from console_automation.core.cluster_lifecycle import (
+    CancelAsked,
+    Claimed,
+    Copied,
     Ended,
     Event,
-    Holder,
     NotResponding,
-    Outcome,
     Refused,
     WorkerLost,
     advance,
-    is_unfinished,
 )
 from console_automation.core.job import Reason, Status
 from console_automation.core.retry import RetryPolicy
@@ -99,7 +103,7 @@ class Life(RuleBasedStateMachine):
         return event
 
     def _check_epoch(self, before: ClusterJob, after: ClusterJob, event: Event) -> None:
-        if isinstance(event, Ended | Refused | WorkerLost) and event.epoch != before.epoch:
+        if isinstance(event, Copied | Ended | Refused | WorkerLost) and event.epoch != before.epoch:
             assert replace(after, late=before.late) == before, "only the current epoch has a say"
         if isinstance(event, Ended) and event.epoch < before.epoch:
             assert event.epoch in {each.epoch for each in after.late}, "but it is kept"
@@ -145,6 +149,12 @@ class Life(RuleBasedStateMachine):
         holder = self.begun.get(epoch, Holder(host="x", instance="x"))
         outcome = Outcome(status=what[0], reason=what[1], job={"exitCode": code})
         return self.happen(Ended(at=self.now, epoch=epoch, host=holder.host, outcome=outcome))
+
+    @rule(target=said, apart=EPOCHS)
+    def go_on(self, apart: int) -> Event:
+        self.now += 1
+        copy = Copy(at=self.now, job={}, tail=({"sequenceNumber": self.now},))
+        return self.happen(Copied(at=self.now, epoch=self.job.epoch + apart, copy=copy))
 
     @rule(target=said, apart=EPOCHS)
     def give_back(self, apart: int) -> Event:
@@ -196,6 +206,8 @@ class Life(RuleBasedStateMachine):
         assert all(each.epoch < job.epoch for each in job.late)
         if job.phase is ClusterPhase.CLAIMED:
             assert job.holder == self.begun[job.epoch] and job.outcome is None
+        if job.outcome is not None or job.epoch == 0:
+            assert job.copy is None, "there is one of a run whose end is not told"
         if job.cancel is not None:
             assert job.phase is not ClusterPhase.PENDING, "what is cancelled does not begin again"
         if is_unfinished(job):

@@ -1,6 +1,7 @@
 """Workers in a cluster in memory: whatever dies, comes twice, comes late or is made up, each epoch of a
 job is run by one worker, once, and its end is told once."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,9 @@ from console_automation.adapters.memory_bus import Waiting
 from console_automation.core.cluster_codec import job_to_bytes
 from console_automation.core.cluster_job import ClusterJob, ClusterPhase, Late
 from console_automation.core.cluster_names import queue_of
-from console_automation.core.job import Reason, Status
+from console_automation.core.codec import definition_to_plain
+from console_automation.core.definition import JobDefinition
+from console_automation.core.job import Channel, Reason, Status
 from console_automation.core.question import Question, question_to_bytes
 from console_automation.core.retry import RetryPolicy
 from console_automation.core.seal import Forged, seal
@@ -28,6 +31,7 @@ from tests.unit.clustering import (
     until,
 )
 
+COPY = 15.0  #: seconds between two copies of what a run has told, as users have it
 ELSEWHERE = RetryPolicy(max_attempts=2, backoff=1.0, on=frozenset({"lost", "exit_code"}))
 
 
@@ -35,6 +39,18 @@ async def pair(world: World, **knobs: Any) -> tuple[GatewayMachine, WorkerMachin
     gateway, worker = await world.gateway(**knobs), await world.worker("web", **knobs)
     await world.known(gateway, "web")
     return gateway, worker
+
+
+TYPED = {
+    "command": "sleep",
+    "definition": definition_to_plain(JobDefinition(name="slow", command="sleep")),
+    "input": {},
+}
+
+
+async def told(gateway: GatewayMachine, job: ClusterJob) -> bool:
+    """Whether the record has a copy of what the run of a job has told."""
+    return (await gateway.get(job)).copy is not None
 
 
 async def fall_back(gateway: GatewayMachine, job: ClusterJob, phase: str) -> ClusterJob:
@@ -120,6 +136,44 @@ async def test_a_worker_that_comes_back_under_another_name_still_has_its_jobs(wo
     assert (await gateway.gateway.ask(claimed, "console_get_job_status", {}))["success"]
     assert await gateway.cancel(job)
     assert (await gateway.over(job)).phase is ClusterPhase.CANCELLED
+
+
+@story
+async def test_what_a_run_has_told_is_in_the_record_and_written_when_there_is_news(
+    world: World,
+) -> None:
+    gateway, worker = await pair(world)
+    job = await gateway.submit("sleep", request=TYPED)
+    [run_id] = await until(lambda: worker.runs.begun, "the run")
+    claimed = await gateway.gateway.book.look(job.id)
+    await pass_by(10 * COPY)
+    assert await gateway.gateway.book.look(job.id) == claimed, "there is nothing to tell"
+    for done in (1, 2):
+        said = json.dumps({"progress": done, "total": 3}).encode() + b"\n"
+        written = worker.runs.reports.get((run_id, Channel.PROGRESS), b"")
+        worker.runs.reports[run_id, Channel.PROGRESS] = written + said
+        await pass_by(2 * COPY)
+        known = await gateway.gateway.book.look(job.id)
+        assert known.job.copy and known.job.copy.job["progress"]["done"] == done
+        await pass_by(10 * COPY)
+        assert await gateway.gateway.book.look(job.id) == known, "and nothing new"
+    worker.runs.finish(run_id, code=0)
+    assert (await gateway.over(job)).copy is None
+
+
+@story
+async def test_a_copy_that_cannot_be_written_is_made_later_and_hinders_no_end(world: World) -> None:
+    gateway, worker = await pair(world)
+    job = await gateway.submit("sleep", request=TYPED)
+    [run_id] = await until(lambda: worker.runs.begun, "the run")
+    await gateway.claimed(job)
+    world.nats.go_away()
+    worker.runs.reports[run_id, Channel.PROGRESS] = b'{"progress": 1}\n'
+    await pass_by(3 * COPY)
+    world.nats.come_back()
+    await until(lambda: told(gateway, job), "a copy")
+    worker.runs.finish(run_id, code=0)
+    assert (await gateway.over(job)).phase is ClusterPhase.COMPLETED
 
 
 @story

@@ -13,15 +13,12 @@ from console_automation.core.cluster_codec import job_to_bytes
 from console_automation.core.cluster_job import (
     Cancel,
     Child,
-    Claimed,
     ClusterJob,
     ClusterPhase,
-    Ended,
     Holder,
-    NotResponding,
     Outcome,
-    WorkerLost,
 )
+from console_automation.core.cluster_lifecycle import Claimed, Ended, NotResponding, WorkerLost
 from console_automation.core.job import Status
 from console_automation.core.retry import RetryPolicy
 from console_automation.core.seal import seal

@@ -15,18 +15,16 @@ from functools import partial
 from typing import Any
 
 from console_automation.core.cluster_job import (
-    Claimed,
     ClusterJob,
     ClusterPhase,
-    Ended,
+    Copy,
     Holder,
-    Outcome,
-    Refused,
     due_in,
     is_unfinished,
 )
+from console_automation.core.cluster_lifecycle import Claimed, Copied, Ended, Refused
 from console_automation.core.cluster_names import ANY_QUEUE, CLUSTER_KEYS, key_of, queue_of
-from console_automation.core.job import Job, Status
+from console_automation.core.job import Job
 from console_automation.engine.cluster import Cluster, Workload
 from console_automation.engine.cluster_book import Known
 from console_automation.engine.commands import inherited
@@ -43,6 +41,7 @@ from console_automation.errors import (
 )
 from console_automation.frontends.worker.answers import Answers, on_behalf
 from console_automation.frontends.worker.presence import Presence
+from console_automation.frontends.worker.telling import copy_of, has_news, outcome_of
 from console_automation.operations.cluster_taking import TAKING
 from console_automation.operations.submission import Call
 from console_automation.operations.table import OPERATIONS, invoke
@@ -55,7 +54,6 @@ _FETCH_SECONDS = 5.0
 _AGAIN_SECONDS = 0.5
 _BUSY_SECONDS = 0.2
 _FORGOTTEN_AT_ONCE = 200
-_LARGEST_RESULT = 1 << 18  #: that is kept in the record, which has to fit a message of NATS
 _KEY = re.compile(re.escape(CLUSTER_KEYS) + r"(.+):([0-9]{1,9})")  #: as key_of makes them
 _TAKING = {"console_execute_async": OPERATIONS["console_execute_async"], **TAKING}
 
@@ -72,6 +70,7 @@ class WorkerService:
         self._book = cluster.book
         self._me = me
         self._lease = settings.cluster_lease_ms / 1000
+        self._copy_after = settings.cluster_copy_ms / 1000
         self._call = Call(
             client=f"worker:{me.host}",
             environment=inherited(os.environ, settings.environment),
@@ -244,9 +243,12 @@ class WorkerService:
     async def _see_through(self, held: tuple[str, int], local: Job, known: Known | None) -> None:
         """Wait for the end and bring it into the record, however long NATS is away."""
         job_id, epoch = held
+        copy: Copy | None = None
         while not local.is_terminal:
-            [local] = await self._engine.jobs.wait([local.id], timeout=3600.0)
-        outcome = await self._outcome(local)
+            [local] = await self._engine.jobs.wait([local.id], timeout=self._copy_after)
+            if not local.is_terminal:
+                copy, known = await self._copied(held, local, copy, known)
+        outcome = await outcome_of(self._engine, self._call, local)
         at = local.completed_at or self._engine.jobs.clock.now()
         ended = Ended(at=at, epoch=epoch, host=self._me.host, outcome=outcome)
         self._workload.untold += 1
@@ -256,6 +258,22 @@ class WorkerService:
             self._workload.untold -= 1
         if after is not None:
             await self._hint(after)
+
+    async def _copied(
+        self, held: tuple[str, int], local: Job, last: Copy | None, known: Known | None
+    ) -> tuple[Copy | None, Known | None]:
+        """Have a copy of what a run has told in the record, for the time when this worker is gone. Return
+        the latest one, and the job as it is then. What cannot be written now is a matter of the next."""
+        job_id, epoch = held
+        copy = await copy_of(self._engine, self._call, local)
+        if not has_news(copy, last):
+            return last, known
+        event = Copied(at=copy.at, epoch=epoch, copy=copy)
+        try:
+            return copy, (await self._book.apply(job_id, event, known)).known
+        except (JobNotFound, Unavailable, LimitReached) as error:
+            log.info("no copy of %s was made: %s", job_id, error)
+            return last, known
 
     async def _insist(
         self, job_id: str, event: Ended | Refused, known: Known | None = None
@@ -269,28 +287,6 @@ class WorkerService:
             except (Unavailable, LimitReached) as error:
                 log.info("the record of %s cannot be written, will try again: %s", job_id, error)
                 await asyncio.sleep(_AGAIN_SECONDS)
-
-    async def _outcome(self, local: Job) -> Outcome:
-        seen = await invoke(self._engine, "console_get_job_status", {"jobId": local.id}, self._call)
-        tail: tuple[Mapping[str, Any], ...] = ()
-        size = self._engine.settings.cluster_output_bytes
-        if size and local.output.bytes:
-            options = {"latest": True, "maxBytes": size}
-            page = await invoke(
-                self._engine,
-                "console_get_job_output",
-                {"jobId": local.id, "options": options},
-                self._call,
-            )
-            tail = () if page.is_error else tuple(page.view["output"])
-        result = await self._engine.jobs.ledger.store.result(local.id)
-        return Outcome(
-            status=Status(local.status),
-            reason=local.reason,
-            job=dict(seen.view["job"]),
-            tail=tail,
-            result=result if result is not None and len(result) <= _LARGEST_RESULT else None,
-        )
 
     # -- looking at the records ---------------------------------------------------------------
 
