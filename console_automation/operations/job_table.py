@@ -86,7 +86,7 @@ JOB_OPERATIONS = (
         guarded=True,
         title="Wait for jobs",
         description=(
-            "Wait until all of the jobs (or, with mode=any, one) are over, 45 s at most, and return"
+            "Wait until all the jobs (or, with mode=any, one) are over, 45 s at most; return"
             " them. Call again while some are `unfinished`."
         ),
         request=requests.WaitForJobs,
@@ -104,7 +104,7 @@ JOB_OPERATIONS = (
         title="Cancel a job",
         description=(
             "End a job and every process it started: SIGTERM, then after graceMs SIGKILL for"
-            " whatever is left. Returns when they are gone. A finished job is left untouched."
+            " whatever is left. Returns when they are gone. A finished job is left alone."
         ),
         request=requests.CancelJob,
         result=views.CancelResult,

@@ -68,7 +68,7 @@ SESSION_OPERATIONS = (
         name="console_get_screen",
         title="Look at the screen",
         description=(
-            "Return a session's screen as a person would see it: for full-screen programs (vim,"
+            "Return a session's screen as a person sees it, for full-screen programs (vim,"
             " less, top) and progress bars."
         ),
         request=requests.OfSession,
@@ -152,7 +152,7 @@ SESSION_OPERATIONS = (
         title="Close a session",
         description=(
             "Close a session and end every process in it: its terminal hangs up, and what is left"
-            " after 5 s is killed. Its output stays readable (24 h)."
+            " after 5 s is killed. Output stays readable (24 h)."
         ),
         request=requests.StopSession,
         result=views.StopResult,
