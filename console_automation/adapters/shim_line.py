@@ -28,6 +28,7 @@ class ShimLine(asyncio.Protocol):
     def __init__(self, switchboard: Switchboard) -> None:
         self._switchboard = switchboard
         self.run_id: str | None = None
+        self.is_over = False  #: the end of its run is told
         self.reusable = False  #: the shim takes another run when this one is confirmed
         self.buffer = bytearray()
         self.transport: asyncio.Transport | None = None

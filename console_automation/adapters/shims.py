@@ -230,7 +230,8 @@ class ShimHost:
     async def wait_for_output(self, run_id: str, *, after: int) -> None:
         """Return when there is output beyond a sequence number, or the run is over."""
         line = self._live.get(run_id)
-        if line is None and run_id not in self._orphans and not self._order_of(run_id):
+        is_to_come = run_id in self._orphans or self._order_of(run_id)
+        if line.is_over if line else not is_to_come:
             return
         news = asyncio.get_running_loop().create_future()
         self._watchers.setdefault(run_id, []).append((after, news))
@@ -288,7 +289,7 @@ class ShimHost:
     def heard(self, line: ShimLine, message: protocol.Message) -> None:
         """Deal with one message of a shim."""
         if "exited" in message:
-            line.reusable = message["reusable"]
+            line.is_over, line.reusable = True, message["reusable"]
             self._ended(message["exited"])
             self._observer.run_exited(message["exited"], exit_from_plain(message["exit"]))
         elif "started" in message:
@@ -353,7 +354,7 @@ class ShimHost:
     def _give(self, line: ShimLine, order: protocol.Message) -> None:
         run_id: str = order["run"]
         line.run_id = run_id
-        line.reusable = False
+        line.is_over = line.reusable = False
         self._live[run_id] = line
         line.send(order)
         if run_id in self._stops:
