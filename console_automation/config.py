@@ -284,7 +284,7 @@ class Settings:
     )
     cluster_copy_ms: int = _knob(
         15_000,
-        "How often the last output of a job that still runs is kept there.",
+        "How often the last output of a job that still runs is kept in the cluster.",
         low=100,
         high=_DAY,
     )

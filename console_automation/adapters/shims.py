@@ -230,8 +230,11 @@ class ShimHost:
     async def wait_for_output(self, run_id: str, *, after: int) -> None:
         """Return when there is output beyond a sequence number, or the run is over."""
         line = self._live.get(run_id)
-        is_to_come = run_id in self._orphans or self._order_of(run_id)
-        if line.is_over if line else not is_to_come:
+        if line is None:
+            is_over = run_id not in self._orphans and not self._order_of(run_id)
+        else:
+            is_over = line.is_over
+        if is_over:
             return
         news = asyncio.get_running_loop().create_future()
         self._watchers.setdefault(run_id, []).append((after, news))
