@@ -280,11 +280,11 @@ class Settings:
         5, "How many workers may give a job back before it is given up.", low=1, high=1_000
     )
     cluster_output_bytes: int = _knob(
-        16_384, "Output of a job that is kept in the cluster when it is over.", low=0, high=1 << 18
+        16_384, "Output of a job, the last of it, that is kept in the cluster.", low=0, high=1 << 18
     )
     cluster_copy_ms: int = _knob(
         15_000,
-        "How often the last output of a job that still runs is kept in the cluster.",
+        "How often that is done for a job that still runs.",
         low=100,
         high=_DAY,
     )
