@@ -138,7 +138,7 @@ class Executions:
         while (execution := tracker.execution) and not execution.settled.is_set():
             if execution.is_over:
                 await self._settle(execution)
-            elif tracker.at_prompt and not (execution.has_begun or execution.has_gap):
+            elif tracker.at_prompt and execution.is_on_its_way:
                 await self._begin_or_settle(session, tracker, execution)
             elif not await self._news(session, tracker):
                 return  # the session is over: its end settles the command
@@ -169,7 +169,7 @@ class Executions:
         if tracker is None or execution is None or execution.is_interrupted:
             return
         execution.is_interrupted = True
-        while not (execution.has_begun or execution.is_over or tracker.at_prompt):
+        while execution.is_on_its_way and not tracker.at_prompt:
             try:
                 async with asyncio.timeout(_UNHEARD_SECONDS):
                     if not await self._news(session, tracker):
@@ -224,7 +224,7 @@ class Executions:
             await self._settle(execution, exit_code=None)  # another was typed after its end
         elif session.is_terminal:
             await self.session_closed(session)
-        elif not execution.has_begun and not execution.has_gap:
+        elif execution.is_on_its_way:
             await self._settle(execution, exit_code=None)
         else:
             self._follow(session, tracker)

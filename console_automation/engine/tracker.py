@@ -49,6 +49,11 @@ class Execution:
         return self.command.ended_at is not None
 
     @property
+    def is_on_its_way(self) -> bool:
+        """Whether it was typed and has not begun, nor may have begun in output that is missing."""
+        return not (self.has_begun or self.has_gap or self.is_over)
+
+    @property
     def shown(self) -> bytes:
         """The output that is held, from the first whole character on."""
         cut = 0

@@ -174,6 +174,19 @@ async def test_a_command_that_has_begun_is_interrupted_as_often_as_that_is_asked
     assert bench.host.typed[each.run_id][1:] == ["\x03", "\x03"]
 
 
+async def test_a_command_that_may_have_begun_in_output_that_is_lost_is_interrupted_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executions, "_UNHEARD_SECONDS", 0.0)
+    bench, each = await in_shell(make)
+    await bench.manager.executions.execute(each, "make")
+    bench.print_more(None, b"more")
+    await bench.manager.executions.tracker(each)
+    await bench.manager.send(each.id, "\x03")
+    await until(lambda: not bench.manager._tasks)
+    assert bench.host.typed[each.run_id].count("\x03") == 1
+
+
 async def test_output_is_followed_once_though_whoever_waited_for_it_gave_up(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
