@@ -135,27 +135,23 @@ class Executions:
             task.add_done_callback(lambda _: self._followers.pop(session.id, None))
 
     async def _follow_output(self, session: Session, tracker: Tracker) -> None:
-        while (execution := tracker.execution) and not execution.settled.is_set():
-            if execution.is_over:
-                await self._settle(execution)
-            elif tracker.at_prompt and not (execution.has_begun or execution.has_gap):
-                await self._begin_or_settle(session, tracker, execution)
-            elif not await self._news(session, tracker):
-                return  # the session is over: its end settles the command
-
-    async def _begin_or_settle(
-        self, session: Session, tracker: Tracker, execution: Execution
-    ) -> None:
-        """Settle a command that was lost on its way, as by an interrupt while it was being typed.
+        """Follow a session, and settle its command when that is over, or was lost on its way, as by an
+        interrupt while it was being typed.
 
         The shell is at its prompt again then, and stays there: a prompt that is only drawn anew is
         soon followed by the command.
         """
-        try:
-            async with asyncio.timeout(_PROMPT_SECONDS):
-                await self._news(session, tracker)
-        except TimeoutError:
-            await self._settle(execution, exit_code=None)
+        while (execution := tracker.execution) and not execution.settled.is_set():
+            if execution.is_over:
+                await self._settle(execution)
+                continue
+            may_be_lost = tracker.at_prompt and not (execution.has_begun or execution.has_gap)
+            try:
+                async with asyncio.timeout(_PROMPT_SECONDS if may_be_lost else None):
+                    if not await self._news(session, tracker):
+                        return  # the session is over: its end settles the command
+            except TimeoutError:
+                await self._settle(execution, exit_code=None)
 
     async def interrupted(self, session: Session) -> None:
         """Interrupt again where that was not heard, as long as the command has not begun.

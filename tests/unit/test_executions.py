@@ -136,6 +136,33 @@ async def test_a_command_in_a_session_that_is_lost_has_an_unknown_end(make: Make
     assert (await bench.command(execution.command.id)).status is CommandStatus.UNKNOWN
 
 
+async def test_a_command_that_was_lost_on_its_way_is_not_followed_beyond_the_end_of_its_session(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for more from a run that is over takes no time: asked again and again, it is all that the
+    daemon ever does."""
+    monkeypatch.setattr(executions, "_PROMPT_SECONDS", PATIENCE)
+    bench, each = await in_shell(make)
+    waits = []
+    waited = bench.host.wait_for_output
+
+    async def wait(run_id: str, *, after: int) -> None:
+        waits.append(after)
+        assert len(waits) <= 2
+        await waited(run_id, after=after)
+
+    monkeypatch.setattr(bench.host, "wait_for_output", wait)
+    execution = await bench.manager.executions.execute(each, "make")
+    await until(lambda: waits == [1])
+    bench.print_more(b"^C\r\n" + PROMPT)
+    await until(lambda: waits == [1, 2])
+    follower = bench.manager.executions._followers[each.id]
+    bench.host.finish(each.run_id, code=0)
+    await asyncio.wait_for(follower, PATIENCE)
+    await asyncio.wait_for(execution.settled.wait(), PATIENCE)
+    assert (await bench.command(execution.command.id)).status is CommandStatus.UNKNOWN
+
+
 async def test_who_waits_for_a_command_is_told_of_its_end_though_that_cannot_be_stored(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
