@@ -147,9 +147,9 @@ class Executions:
                 continue
             may_be_lost = tracker.at_prompt and not (execution.has_begun or execution.has_gap)
             try:
-                async with asyncio.timeout(_PROMPT_SECONDS if may_be_lost else None):
-                    if not await self._news(session, tracker):
-                        return  # the session is over: its end settles the command
+                timeout = _PROMPT_SECONDS if may_be_lost else None
+                if not await self._news(session, tracker, timeout=timeout):
+                    return  # the session is over: its end settles the command
             except TimeoutError:
                 await self._settle(execution, exit_code=None)
 
@@ -167,19 +167,30 @@ class Executions:
         execution.is_interrupted = True
         while not (execution.has_begun or execution.is_over or tracker.at_prompt):
             try:
-                async with asyncio.timeout(_UNHEARD_SECONDS):
-                    if not await self._news(session, tracker):
-                        return
+                if not await self._news(session, tracker, timeout=_UNHEARD_SECONDS):
+                    return
             except TimeoutError:
                 await self._host.send_input(session.run_id, INTERRUPT, eof=False)
 
-    async def _news(self, session: Session, tracker: Tracker) -> bool:
-        """Wait for more output and follow it; False when there will be none."""
+    async def _news(
+        self, session: Session, tracker: Tracker, *, timeout: float | None = None
+    ) -> bool:
+        """Wait for more output and follow it; False when there will be none.
+
+        Raises TimeoutError when there was none for so long.
+        """
         before = tracker.cursor
         await tracker.catch_up()
         if tracker.cursor == before:
-            await self._host.wait_for_output(session.run_id, after=before)
-            await tracker.catch_up()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._host.wait_for_output(session.run_id, after=before)
+            except TimeoutError:
+                await tracker.catch_up()  # a daemon that was held up has not heard of what there is
+                if tracker.cursor == before:
+                    raise
+            else:
+                await tracker.catch_up()
         return tracker.cursor > before
 
     async def at_rest(self, session: Session) -> Tracker:

@@ -14,7 +14,6 @@ from console_automation.core.session import (
     Session,
     SessionCommand,
 )
-from console_automation.core.shells import ShellKind
 from console_automation.engine import executions
 from console_automation.engine.observer import RunOwners
 from console_automation.engine.tracker import Execution, Tracker
@@ -22,20 +21,11 @@ from console_automation.errors import (
     Conflict,
     Unavailable,
 )
-from tests.unit.bench import Bench, Make, NoObserver, break_store
+from tests.unit.bench import PROMPT, Bench, Make, NoObserver, break_store, in_shell
 from tests.waiting import PATIENCE, until
 
-PROMPT = b"\x1b]133;A;bash\x07$ "
 ID = "0123456789abcdef"
 BEGIN, END = f"\x1b]133;C;{ID}\x07".encode(), f"\x1b]133;D;7;{ID}\x07".encode()
-
-
-async def in_shell(make: Make) -> tuple[Bench, Session]:
-    """Return a session whose shell is at its prompt."""
-    bench = await make()
-    each = await bench.opened(shell=ShellKind.BASH)
-    bench.printed.chunks[each.run_id] = [PROMPT]
-    return bench, each
 
 
 async def begun(make: Make, line: str) -> tuple[Bench, Session, Execution]:
