@@ -212,6 +212,16 @@ class Executions:
             pass
         return tracker
 
+    async def heard_out(self, session: Session) -> Tracker:
+        """Return what is known of a session once all that it has printed by now has been heard, as of a
+        shell that waits: at a prompt, perhaps, that is on its way here. A shim reads before it answers.
+        """
+        try:
+            await self._host.send_input(session.run_id, "", eof=False)
+        except ConsoleAutomationError:
+            pass  # it is over, or its shim is silent: what there is will do
+        return await self.tracker(session)
+
     async def resume(
         self, session: Session, command: SessionCommand, *, is_latest: bool = True
     ) -> None:
