@@ -209,7 +209,7 @@ class Executions:
                 while not tracker.at_prompt and await self._news(session, tracker):
                     pass
         except TimeoutError:
-            pass
+            await tracker.catch_up()  # as in _news
         return tracker
 
     async def heard_out(self, session: Session) -> Tracker:

@@ -13,12 +13,12 @@ from tests.waiting import until
 
 
 class Deaf:
-    """A command that begins as soon as so many wait for more after chunk 2; none of them hears of it."""
+    """A mark that comes as soon as so many wait for more after chunk 2; none of them hears of it."""
 
-    def __init__(self, bench: Bench, execution: Execution, *, waiting: int) -> None:
+    def __init__(self, bench: Bench, mark: bytes, *, waiting: int = 1) -> None:
         self.waiting = 0
         self._host, self._printed = bench.host, bench.printed
-        self._mark = f"\x1b]133;C;{execution.command.id}\x07".encode()
+        self._mark = mark
         self._enough = waiting
         self._wait = bench.host.wait_for_output
 
@@ -32,6 +32,14 @@ class Deaf:
         await self._wait(run_id, after=after)
 
 
+def begin(execution: Execution) -> bytes:
+    return f"\x1b]133;C;{execution.command.id}\x07".encode()
+
+
+def end(execution: Execution) -> bytes:
+    return f"\x1b]133;D;7;{execution.command.id}\x07".encode()
+
+
 async def typed(make: Make) -> tuple[Bench, Session, Execution]:
     bench, each = await in_shell(make)
     return bench, each, await bench.manager.executions.execute(each, "make")
@@ -42,11 +50,11 @@ async def test_a_command_that_begins_meanwhile_is_not_taken_for_lost(
 ) -> None:
     monkeypatch.setattr(executions, "_PROMPT_SECONDS", 0.01)
     bench, _, execution = await typed(make)
-    deaf = Deaf(bench, execution, waiting=1)
+    deaf = Deaf(bench, begin(execution))
     monkeypatch.setattr(bench.host, "wait_for_output", deaf.wait_for_output)
     bench.print_more(PROMPT)
     await until(lambda: execution.has_begun)
-    bench.print_more(f"\x1b]133;D;7;{execution.command.id}\x07".encode())
+    bench.print_more(end(execution))
     assert (await bench.command(execution.command.id)).exit_code == 7
 
 
@@ -55,7 +63,7 @@ async def test_a_command_that_begins_meanwhile_is_not_interrupted_again(
 ) -> None:
     monkeypatch.setattr(executions, "_UNHEARD_SECONDS", 0.01)
     bench, each, execution = await typed(make)
-    deaf = Deaf(bench, execution, waiting=2)
+    deaf = Deaf(bench, begin(execution), waiting=2)
     monkeypatch.setattr(bench.host, "wait_for_output", deaf.wait_for_output)
     bench.print_more(b"make")
     await until(lambda: deaf.waiting == 1)
@@ -63,3 +71,15 @@ async def test_a_command_that_begins_meanwhile_is_not_interrupted_again(
     await until(lambda: deaf.waiting == 2 and not bench.manager._tasks)
     assert execution.has_begun
     assert bench.host.typed[each.run_id].count("\x03") == 1
+
+
+async def test_a_prompt_that_is_shown_meanwhile_is_seen(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executions, "_PROMPT_SECONDS", 0.01)
+    bench, each, execution = await typed(make)
+    deaf = Deaf(bench, PROMPT)
+    monkeypatch.setattr(bench.host, "wait_for_output", deaf.wait_for_output)
+    bench.print_more(begin(execution) + end(execution))
+    assert (await bench.manager.executions.at_rest(each)).at_prompt
+    assert deaf.waiting == 1
