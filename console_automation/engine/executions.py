@@ -135,27 +135,23 @@ class Executions:
             task.add_done_callback(lambda _: self._followers.pop(session.id, None))
 
     async def _follow_output(self, session: Session, tracker: Tracker) -> None:
-        while (execution := tracker.execution) and not execution.settled.is_set():
-            if execution.is_over:
-                await self._settle(execution)
-            elif tracker.at_prompt and execution.is_on_its_way:
-                await self._begin_or_settle(session, tracker, execution)
-            elif not await self._news(session, tracker):
-                return  # the session is over: its end settles the command
-
-    async def _begin_or_settle(
-        self, session: Session, tracker: Tracker, execution: Execution
-    ) -> None:
-        """Settle a command that was lost on its way, as by an interrupt while it was being typed.
+        """Follow a session, and settle its command when that is over, or was lost on its way, as by an
+        interrupt while it was being typed.
 
         The shell is at its prompt again then, and stays there: a prompt that is only drawn anew is
         soon followed by the command.
         """
-        try:
-            async with asyncio.timeout(_PROMPT_SECONDS):
-                await self._news(session, tracker)
-        except TimeoutError:
-            await self._settle(execution, exit_code=None)
+        while (execution := tracker.execution) and not execution.settled.is_set():
+            if execution.is_over:
+                await self._settle(execution)
+                continue
+            may_be_lost = tracker.at_prompt and execution.is_on_its_way
+            try:
+                timeout = _PROMPT_SECONDS if may_be_lost else None
+                if not await self._news(session, tracker, timeout=timeout):
+                    return  # the session is over: its end settles the command
+            except TimeoutError:
+                await self._settle(execution, exit_code=None)
 
     async def interrupted(self, session: Session) -> None:
         """Interrupt again where that was not heard, as long as the command has not begun.
@@ -171,19 +167,30 @@ class Executions:
         execution.is_interrupted = True
         while execution.is_on_its_way and not tracker.at_prompt:
             try:
-                async with asyncio.timeout(_UNHEARD_SECONDS):
-                    if not await self._news(session, tracker):
-                        return
+                if not await self._news(session, tracker, timeout=_UNHEARD_SECONDS):
+                    return
             except TimeoutError:
                 await self._host.send_input(session.run_id, INTERRUPT, eof=False)
 
-    async def _news(self, session: Session, tracker: Tracker) -> bool:
-        """Wait for more output and follow it; False when there will be none."""
+    async def _news(
+        self, session: Session, tracker: Tracker, *, timeout: float | None = None
+    ) -> bool:
+        """Wait for more output and follow it; False when there will be none.
+
+        Raises TimeoutError when there was none for so long.
+        """
         before = tracker.cursor
         await tracker.catch_up()
         if tracker.cursor == before:
-            await self._host.wait_for_output(session.run_id, after=before)
-            await tracker.catch_up()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._host.wait_for_output(session.run_id, after=before)
+            except TimeoutError:
+                await tracker.catch_up()  # a daemon that was held up has not heard of what there is
+                if tracker.cursor == before:
+                    raise
+            else:
+                await tracker.catch_up()
         return tracker.cursor > before
 
     async def at_rest(self, session: Session) -> Tracker:
@@ -202,8 +209,18 @@ class Executions:
                 while not tracker.at_prompt and await self._news(session, tracker):
                     pass
         except TimeoutError:
-            pass
+            await tracker.catch_up()  # as in _news
         return tracker
+
+    async def heard_out(self, session: Session) -> Tracker:
+        """Return what is known of a session once all that it has printed by now has been heard, as of a
+        shell that waits: at a prompt, perhaps, that is on its way here. A shim reads before it answers.
+        """
+        try:
+            await self._host.send_input(session.run_id, "", eof=False)
+        except ConsoleAutomationError:
+            pass  # it is over, or its shim is silent: what there is will do
+        return await self.tracker(session)
 
     async def resume(
         self, session: Session, command: SessionCommand, *, is_latest: bool = True

@@ -76,7 +76,9 @@ async def _prompted(engine: Engine, session: Session, wait: float) -> bool:
         if tracker.at_prompt or session.pid is None or session.is_terminal:
             return tracker.at_prompt
         front = engine.processes.foreground(session.pid)
-        if time.monotonic() >= limit or (front is not None and front.is_waiting):
+        if front is not None and front.is_waiting:
+            return (await engine.consoles.executions.heard_out(session)).at_prompt
+        if time.monotonic() >= limit:
             return False
         # When its program has just ended, that is told in a moment.
         await engine.consoles.changes.wait([session.id], enough=1, timeout=_MOMENT)
@@ -249,6 +251,8 @@ async def _state(engine: Engine, session: Session) -> view.StateResult:
         return result
     tracker = await engine.consoles.executions.at_rest(session)
     front = engine.processes.foreground(session.pid)
+    if front is not None and front.is_waiting and not tracker.at_prompt:
+        tracker = await engine.consoles.executions.heard_out(session)
     has_terminal = front is None or front.pid == session.pid  # sh tells nothing of what is typed
     if tracker.at_prompt and not tracker.is_executing and has_terminal:
         result["state"] = "idle"

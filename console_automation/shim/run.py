@@ -309,7 +309,7 @@ class Run:
     def _accept_input(self, message: Message) -> None:
         data = message["data"].encode("utf-8", "surrogateescape")
         accepted = self.wiring.accept(self.stdin, data, eof=message["eof"])
-        if self.on_terminal:
+        if self.on_terminal and (data or message["eof"]):
             self._postpone_idle(now())  # who types is there, whether or not it is echoed
         self.link.send({"accepted": accepted, "ticket": message["ticket"]})
 

@@ -165,12 +165,12 @@ def test_while_a_worker_is_away_it_is_said_how_much_of_the_output_is_not_to_be_h
 
 @pytest.fixture
 def begun(fleet: Fleet) -> Iterator[Callable[[str], str]]:
-    """Has lines run that go on after what they print, of which the record has a copy."""
+    """Has lines run that end what they print with a 3 and go on, and of it all the record has a copy."""
     jobs: list[str] = []
 
     def begin(line: str) -> str:
         jobs.append(fleet.gateway.submit(f"{line}; exec sleep 300", target="w"))
-        until_now(lambda: b'"copy"' in fleet.record(jobs[-1]), "a copy")
+        until_now(lambda: b'\\n3\\n"' in fleet.record(jobs[-1]), "a copy of all that is printed")
         return jobs[-1]
 
     yield begin
@@ -202,6 +202,6 @@ def test_who_reads_on_while_a_worker_is_away_misses_nothing_that_it_still_has(
         latest = {"latest": True}
         page = fleet.gateway.call("console_get_job_output", jobId=job_id, options=latest)
         assert page["droppedBytes"] and page["output"][-1]["content"].endswith("1\n2\n3\n")
-    options = {"limit": 1}
-    page = fleet.gateway.call("console_get_job_output", jobId=job_id, options=options)
+    asked = {"jobId": job_id, "options": {"limit": 1}}
+    page = fleet.insist(fleet.gateway.call, "console_get_job_output", **asked)
     assert page["output"][0]["content"].startswith("1\n") and "asOf" not in page

@@ -17,6 +17,7 @@ from console_automation.core.session import (
     SessionCommand,
     SessionSpec,
 )
+from console_automation.core.shells import ShellKind
 from console_automation.engine.consoles import ConsoleManager
 from console_automation.engine.observer import RunOwners
 from console_automation.errors import (
@@ -26,6 +27,7 @@ from tests.builders import script
 from tests.conftest import FixedClock
 from tests.waiting import PATIENCE, until
 
+PROMPT = b"\x1b]133;A;bash\x07$ "
 SIZE, OTHER_SIZE = TerminalSize(cols=80, rows=24), TerminalSize(cols=100, rows=30)
 
 
@@ -131,3 +133,11 @@ def break_store(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str = "save
 
 
 Make = Callable[..., Awaitable[Bench]]
+
+
+async def in_shell(make: Make) -> tuple[Bench, Session]:
+    """Return a session whose shell is at its prompt."""
+    bench = await make()
+    each = await bench.opened(shell=ShellKind.BASH)
+    bench.printed.chunks[each.run_id] = [PROMPT]
+    return bench, each

@@ -14,7 +14,6 @@ from console_automation.core.session import (
     Session,
     SessionCommand,
 )
-from console_automation.core.shells import ShellKind
 from console_automation.engine import executions
 from console_automation.engine.observer import RunOwners
 from console_automation.engine.tracker import Execution, Tracker
@@ -22,20 +21,11 @@ from console_automation.errors import (
     Conflict,
     Unavailable,
 )
-from tests.unit.bench import Bench, Make, NoObserver, break_store
+from tests.unit.bench import PROMPT, Bench, Make, NoObserver, break_store, in_shell
 from tests.waiting import PATIENCE, until
 
-PROMPT = b"\x1b]133;A;bash\x07$ "
 ID = "0123456789abcdef"
 BEGIN, END = f"\x1b]133;C;{ID}\x07".encode(), f"\x1b]133;D;7;{ID}\x07".encode()
-
-
-async def in_shell(make: Make) -> tuple[Bench, Session]:
-    """Return a session whose shell is at its prompt."""
-    bench = await make()
-    each = await bench.opened(shell=ShellKind.BASH)
-    bench.printed.chunks[each.run_id] = [PROMPT]
-    return bench, each
 
 
 async def begun(make: Make, line: str) -> tuple[Bench, Session, Execution]:
@@ -132,6 +122,33 @@ async def test_a_command_in_a_session_that_is_lost_has_an_unknown_end(make: Make
     bench, each = await in_shell(make)
     execution = await bench.manager.executions.execute(each, "make")
     bench.host.lose(each.run_id)
+    await asyncio.wait_for(execution.settled.wait(), PATIENCE)
+    assert (await bench.command(execution.command.id)).status is CommandStatus.UNKNOWN
+
+
+async def test_a_command_that_was_lost_on_its_way_is_not_followed_beyond_the_end_of_its_session(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for more from a run that is over takes no time: asked again and again, it is all that the
+    daemon ever does."""
+    monkeypatch.setattr(executions, "_PROMPT_SECONDS", PATIENCE)
+    bench, each = await in_shell(make)
+    waits = []
+    waited = bench.host.wait_for_output
+
+    async def wait(run_id: str, *, after: int) -> None:
+        waits.append(after)
+        assert len(waits) <= 2
+        await waited(run_id, after=after)
+
+    monkeypatch.setattr(bench.host, "wait_for_output", wait)
+    execution = await bench.manager.executions.execute(each, "make")
+    await until(lambda: waits == [1])
+    bench.print_more(b"^C\r\n" + PROMPT)
+    await until(lambda: waits == [1, 2])
+    follower = bench.manager.executions._followers[each.id]
+    bench.host.finish(each.run_id, code=0)
+    await asyncio.wait_for(follower, PATIENCE)
     await asyncio.wait_for(execution.settled.wait(), PATIENCE)
     assert (await bench.command(execution.command.id)).status is CommandStatus.UNKNOWN
 

@@ -12,6 +12,7 @@ import pytest
 
 from console_automation.shim import run as module
 from console_automation.shim import shim
+from console_automation.shim.processes import NEVER
 from console_automation.shim.protocol import Link, Message, decode, encode
 from console_automation.shim.run import Run
 from tests.waiting import PATIENCE
@@ -62,8 +63,10 @@ class Line:
         self.ours.sendall(encode(message))
 
 
-def begin(line: Line, directory: Path, wake: int, *, is_last: bool = False) -> Run:
-    order = ORDER | {"directory": str(directory)}
+def begin(
+    line: Line, directory: Path, wake: int, *, is_last: bool = False, **wanted: object
+) -> Run:
+    order = ORDER | {"directory": str(directory), **wanted}
     return Run(order, line.link, wake, subreaper=False, is_last=is_last)
 
 
@@ -108,3 +111,19 @@ def test_a_shim_with_nothing_to_wait_for_forces_its_record_and_leaves(
         assert not begin(line, tmp_path / "run", wake, is_last=is_last).supervise()
         other.join()
     assert forced.is_set()
+
+
+@pytest.mark.parametrize(
+    ("data", "eof", "counts"), [("x", False, True), ("", True, True), ("", False, False)]
+)
+def test_a_terminal_is_in_use_as_long_as_something_is_typed(
+    tmp_path: Path, wake: int, data: str, eof: bool, counts: bool
+) -> None:
+    """To type nothing is to ask whether all that was printed has been read."""
+    terminal = {"cols": 80, "rows": 24}
+    with Line() as line:
+        run = begin(line, tmp_path / "run", wake, terminal=terminal, idle_timeout=60.0)
+        assert run.idle_at == NEVER
+        run._obey({"input": run.run_id, "data": data, "eof": eof, "ticket": 1})
+        assert line.hear("accepted")["ticket"] == 1
+        assert (run.idle_at != NEVER) is counts
