@@ -135,30 +135,34 @@ class Executions:
             task.add_done_callback(lambda _: self._followers.pop(session.id, None))
 
     async def _follow_output(self, session: Session, tracker: Tracker) -> None:
-        while (execution := tracker.execution) and not execution.settled.is_set():
+        goes_on = True  # when the session is over, its end settles the command
+        while goes_on and (execution := tracker.execution) and not execution.settled.is_set():
             if execution.is_over:
                 await self._settle(execution)
             elif tracker.at_prompt and not (execution.has_begun or execution.has_gap):
-                await self._begin_or_settle(session, tracker, execution)
-            elif not await self._news(session, tracker):
-                return  # the session is over: its end settles the command
+                goes_on = await self._begin_or_settle(session, tracker, execution)
+            else:
+                goes_on = await self._news(session, tracker)
 
     async def _begin_or_settle(
         self, session: Session, tracker: Tracker, execution: Execution
-    ) -> None:
-        """Settle a command that was lost on its way, as by an interrupt while it was being typed.
+    ) -> bool:
+        """Settle a command that was lost on its way, as by an interrupt while it was being typed. False
+        when the session is over.
 
         The shell is at its prompt again then, and stays there: a prompt that is only drawn anew is
         soon followed by the command.
         """
         try:
             async with asyncio.timeout(_PROMPT_SECONDS):
-                await self._news(session, tracker)
+                return await self._news(session, tracker)
         except TimeoutError:
             await self._settle(execution, exit_code=None)
+            return True
 
     async def interrupted(self, session: Session) -> None:
-        """Interrupt again where that was not heard, as long as the command has not begun.
+        """Interrupt again where that was not heard, as long as the command has not begun. One whose
+        beginning may be lost is let be.
 
         The terminal throws away what was typed, but a shell that is about to wait for its first key may
         note the signal and go on waiting (bash does until 5.2 at least): nothing would ever come of the
@@ -169,7 +173,9 @@ class Executions:
         if tracker is None or execution is None or execution.is_interrupted:
             return
         execution.is_interrupted = True
-        while not (execution.has_begun or execution.is_over or tracker.at_prompt):
+        while not (
+            execution.has_begun or execution.has_gap or execution.is_over or tracker.at_prompt
+        ):
             try:
                 async with asyncio.timeout(_UNHEARD_SECONDS):
                     if not await self._news(session, tracker):

@@ -174,6 +174,42 @@ async def test_a_command_that_has_begun_is_interrupted_as_often_as_that_is_asked
     assert bench.host.typed[each.run_id][1:] == ["\x03", "\x03"]
 
 
+async def test_a_command_of_whose_beginning_nobody_knows_is_interrupted_as_often_as_that_is_asked(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executions, "_UNHEARD_SECONDS", 0.01)
+    bench, each = await in_shell(make)
+    execution = await bench.manager.executions.execute(each, "make")
+    bench.print_more(None, b"it cleans up")
+    await until(lambda: execution.has_gap)
+    await bench.manager.send(each.id, "\x03")
+    await until(lambda: not bench.manager._tasks)
+    assert bench.host.typed[each.run_id].count("\x03") == 1
+
+
+async def test_a_session_that_ends_at_a_prompt_before_its_command_has_begun_holds_nobody_up(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, each = await in_shell(make)
+    execution = await bench.manager.executions.execute(each, "make")
+    bench.print_more(b"^C\r\n" + PROMPT)
+    tracker = bench.manager.executions._trackers[each.id]
+    await until(lambda: tracker.at_prompt)
+    asked: list[int] = []
+    wait_for_output = bench.host.wait_for_output
+
+    async def noted(run_id: str, *, after: int) -> None:
+        if run_id not in bench.host._live:
+            asked.append(after)
+            assert len(asked) < 9, "or nothing else would ever have its turn"
+        await wait_for_output(run_id, after=after)
+
+    monkeypatch.setattr(bench.host, "wait_for_output", noted)
+    bench.host.finish(each.run_id, code=0)
+    assert (await bench.command(execution.command.id)).status is CommandStatus.UNKNOWN
+    assert len(asked) < 9
+
+
 async def test_output_is_followed_once_though_whoever_waited_for_it_gave_up(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
