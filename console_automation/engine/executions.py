@@ -154,7 +154,8 @@ class Executions:
                 await self._settle(execution, exit_code=None)
 
     async def interrupted(self, session: Session) -> None:
-        """Interrupt again where that was not heard, as long as the command has not begun.
+        """Interrupt again where that was not heard, as long as the command has not begun. One whose
+        beginning may be lost is let be.
 
         The terminal throws away what was typed, but a shell that is about to wait for its first key may
         note the signal and go on waiting (bash does until 5.2 at least): nothing would ever come of the

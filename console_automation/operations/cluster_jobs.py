@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,13 +12,11 @@ from console_automation.core.cluster_job import (
     Cancel,
     ClusterJob,
     ClusterPhase,
-    Copy,
-    Outcome,
 )
 from console_automation.core.cluster_names import ANY_QUEUE
 from console_automation.core.job import Status
 from console_automation.core.target import parse_target
-from console_automation.core.text import counted, iso
+from console_automation.core.text import counted
 from console_automation.engine.engine import Engine
 from console_automation.errors import (
     Conflict,
@@ -29,6 +27,7 @@ from console_automation.errors import (
 from console_automation.operations import definition_requests, definition_views, texts
 from console_automation.operations import requests as ask
 from console_automation.operations import views as view
+from console_automation.operations.cluster_kept import has_read_all, kept_page, numbered, page_of
 from console_automation.operations.cluster_requests import ForgetJob
 from console_automation.operations.cluster_views import (
     ForgetResult,
@@ -152,7 +151,7 @@ async def get_job_output(
     if job.holder is None:
         job = await _next_attempt(engine, job, limit)
         if job.holder is None:
-            return _page(job, (), options.since)
+            return page_of(job, (), options.since)
     before = chunks_before(job)
     asked = options.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {
         "since": max(0, options.since - before),
@@ -166,13 +165,15 @@ async def get_job_output(
             engine.settings, call, wait / 1000, asking, lambda: f"no output of {job.id} yet"
         )
     except (Unavailable, JobNotFound):
-        told = job.outcome or job.copy
-        if told is None:
-            raise
-        kept = _kept_page(job, told, options)
-        if not job.is_over and not _is_news(kept, options):
+        kept = kept_page(job, engine.settings, options)
+        if kept is not None:
+            return kept
+        if not has_read_all(job, options):
             raise  # who reads on is to miss nothing: the worker may come back
-        return kept
+        now = await _next_attempt(engine, job, limit)
+        rest = page_of(job, (), options.since)
+        rest["status"] = now.status if now.epoch == job.epoch else Status.RUNNING
+        return rest
     # Over is only what the record says is over; and only if its worker has said so of this page, for
     # else there may be more output than the page has, or another attempt.
     now = job
@@ -183,17 +184,12 @@ async def get_job_output(
     page |= {
         "jobId": job.id,
         "status": status,
-        "output": _numbered(page["output"], before),
+        "output": numbered(page["output"], before),
         "nextSince": page["nextSince"] + before,
     }
     if page["firstAvailableSequence"] is not None:
         page["firstAvailableSequence"] += before
     return page  # type: ignore[no-any-return]
-
-
-def _numbered(chunks: Iterable[Mapping[str, Any]], before: int) -> list[Any]:
-    """Return chunks of an attempt as they are numbered among those of the job."""
-    return [{**each, "sequenceNumber": each["sequenceNumber"] + before} for each in chunks]
 
 
 def _is_several(job: ClusterJob, what: str) -> Conflict:
@@ -212,52 +208,6 @@ async def _next_attempt(engine: Engine, job: ClusterJob, limit: float) -> Cluste
         if now.is_over or now.epoch != job.epoch or left <= 0:
             return now
         await gateway.changes.wait([job.id], enough=1, timeout=min(left, 1.0))
-
-
-def _is_news(kept: view.OutputResult, options: ask.OutputOptions) -> bool:
-    """Whether what was kept of a job that goes on has the output that was asked for, none left out."""
-    first = kept["firstAvailableSequence"]
-    return bool(kept["output"]) and (options.latest or (first or 0) <= options.since + 1)
-
-
-def _kept_page(
-    job: ClusterJob, told: Outcome | Copy, options: ask.OutputOptions
-) -> view.OutputResult:
-    """Return what the record has of the output: its end, or what was its end when that was told."""
-    if options.raw or options.grep is not None:
-        raise Unavailable(
-            f"Worker {job.holder and job.holder.host}, which has the output of {job.id}, cannot be"
-            " reached. The end of it was kept as text: ask without raw and grep."
-        )
-    before = chunks_before(job)
-    kept = _numbered(told.tail, before)
-    wanted = (
-        each
-        for each in kept
-        if (options.latest or each["sequenceNumber"] > options.since)
-        and options.stream in (None, each["type"])
-    )
-    page = _page(job, tuple(wanted), options.since)
-    if not kept or kept[0]["sequenceNumber"] > before + 1:
-        there = sum(len(each["content"].encode()) for each in kept)
-        page["droppedBytes"] = max(0, told.job["output"]["bytes"] - there)
-    page["firstAvailableSequence"] = kept[0]["sequenceNumber"] if kept else None
-    if isinstance(told, Copy):
-        page["asOf"] = iso(told.at)
-    return page
-
-
-def _page(job: ClusterJob, chunks: tuple[Any, ...], since: int) -> view.OutputResult:
-    return {
-        "success": True,
-        "jobId": job.id,
-        "output": list(chunks),
-        "nextSince": chunks[-1]["sequenceNumber"] if chunks else since,
-        "hasMore": False,
-        "droppedBytes": 0,
-        "firstAvailableSequence": chunks[0]["sequenceNumber"] if chunks else None,
-        "status": job.status,
-    }
 
 
 async def cancel_job(engine: Engine, call: Call, request: ask.CancelJob) -> view.CancelResult:

@@ -138,7 +138,7 @@ def cluster_job_view(
         ],
         "children": [_child_view(each) for each in children],
     }
-    if job.is_over or not said:
+    if job.phase is not ClusterPhase.CLAIMED or not said:
         seen["reason"] = job.reason
         seen["error"] = job.error and sanitize(job.error)
     if job.is_group:

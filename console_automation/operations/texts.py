@@ -43,11 +43,9 @@ def verdict(job: JobView) -> str:
         place = f", number {job['queuePosition']} in the queue" if "queuePosition" in job else ""
         return f"pending{place}: {job.get('waitingFor', 'about to start')}"
     if status == "running":
-        return (
-            f"running (attempt {job['attempt']} of {job['maxAttempts']})"
-            if job["maxAttempts"] > 1 and "children" not in job
-            else "running"
-        )
+        has_attempts = job["maxAttempts"] > 1 and "children" not in job
+        attempt = f" (attempt {job['attempt']} of {job['maxAttempts']})" if has_attempts else ""
+        return f"running{attempt}" + (f": {job['waitingFor']}" if "waitingFor" in job else "")
     if status == "completed":
         return f"completed, exit code 0{took}{_left(job)}"
     return f"{status}: {_why(job)}{took}{_left(job)}"
@@ -176,7 +174,8 @@ def output(result: OutputResult) -> str:
     more = "more is there" if result["hasMore"] else f"all so far, it is still {result['status']}"
     head = f"{counted(len(chunks), 'chunk')}; {more}; go on with since={result['nextSince']}"
     if not result["hasMore"] and result["status"] not in ("pending", "running"):
-        head = f"{counted(len(chunks), 'chunk')}; that is all, the job is over"
+        kept = " that was kept" if "asOf" in result else ""
+        head = f"{counted(len(chunks), 'chunk')}; that is all{kept}, the job is over"
     first = result["firstAvailableSequence"]
     if result["droppedBytes"]:
         dropped = human_bytes(result["droppedBytes"])

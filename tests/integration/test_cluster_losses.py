@@ -144,6 +144,18 @@ def test_of_a_job_whose_worker_was_lost_there_is_what_it_had_printed(fleet: Flee
     )
 
 
+def test_a_job_that_was_lost_and_is_to_be_run_again_says_so_whatever_it_had_printed(
+    fleet: Fleet,
+) -> None:
+    retry = {"maxAttempts": 2, "on": ["lost"], "backoffMs": 60_000}
+    job_id, worker, _ = begun(fleet, "echo nearly done; exec sleep 300", retry=retry)
+    until_now(lambda: b'"copy"' in fleet.record(job_id), "a copy")
+    worker.kill()
+    until_now(lambda: fleet.gateway.job(job_id)["status"] == "pending", "its loss")
+    job = fleet.gateway.job(job_id)
+    assert job["output"]["bytes"] and job["reason"] == "lost" and "was lost" in job["error"]
+
+
 @pytest.mark.parametrize("is_back", [True, False])
 def test_a_job_whose_worker_was_lost_and_has_come_back_can_be_ended(
     fleet: Fleet, is_back: bool

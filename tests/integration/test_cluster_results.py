@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from console_automation.errors import Unavailable
 from tests.integration.daemons import Daemon
 from tests.integration.fleet import PATIENT, Fleet, running_fleet
+from tests.integration.job_command import Shell
 from tests.waiting import until_now
 
 LARGE = 300_000
+THREE = rb"\n3\n"  #: how the output of `seq 3` ends in a record
 
 
 @pytest.fixture(scope="module")
@@ -164,13 +167,13 @@ def test_while_a_worker_is_away_it_is_said_how_much_of_the_output_is_not_to_be_h
 
 
 @pytest.fixture
-def begun(fleet: Fleet) -> Iterator[Callable[[str], str]]:
-    """Has lines run that end what they print with a 3 and go on, and of it all the record has a copy."""
+def begun(fleet: Fleet) -> Iterator[Callable[..., str]]:
+    """Has lines run that go on after they have printed what ends like that; the record has a copy of it."""
     jobs: list[str] = []
 
-    def begin(line: str) -> str:
-        jobs.append(fleet.gateway.submit(f"{line}; exec sleep 300", target="w"))
-        until_now(lambda: b'\\n3\\n"' in fleet.record(jobs[-1]), "a copy of all that is printed")
+    def begin(line: str, until: bytes = THREE, **options: Any) -> str:
+        jobs.append(fleet.gateway.submit(f"{line}; exec sleep 300", target="w", **options))
+        until_now(lambda: until in fleet.record(jobs[-1]), "a copy")
         return jobs[-1]
 
     yield begin
@@ -179,7 +182,7 @@ def begun(fleet: Fleet) -> Iterator[Callable[[str], str]]:
 
 
 def test_while_a_worker_is_away_there_is_what_a_job_that_goes_on_had_printed(
-    fleet: Fleet, begun: Callable[[str], str]
+    fleet: Fleet, begun: Callable[..., str]
 ) -> None:
     job_id = begun("seq 3")
     with fleet.without("w"):
@@ -193,7 +196,7 @@ def test_while_a_worker_is_away_there_is_what_a_job_that_goes_on_had_printed(
 
 
 def test_who_reads_on_while_a_worker_is_away_misses_nothing_that_it_still_has(
-    fleet: Fleet, begun: Callable[[str], str]
+    fleet: Fleet, begun: Callable[..., str]
 ) -> None:
     job_id = begun("seq 20000; echo; seq 3")
     with fleet.without("w"):
@@ -205,3 +208,63 @@ def test_who_reads_on_while_a_worker_is_away_misses_nothing_that_it_still_has(
     asked = {"jobId": job_id, "options": {"limit": 1}}
     page = fleet.insist(fleet.gateway.call, "console_get_job_output", **asked)
     assert page["output"][0]["content"].startswith("1\n") and "asOf" not in page
+
+
+def test_of_what_was_kept_as_of_any_output_the_last_lines_and_short_pages_can_be_had(
+    fleet: Fleet, begun: Callable[..., str]
+) -> None:
+    job_id = begun("seq 3; echo 4 >&2", until=rb'"4\n"')
+    with fleet.without("w"):
+        asked = partial(fleet.gateway.call, "console_get_job_output", jobId=job_id)
+        last = asked(options={"tail": 2})
+        assert "".join(each["content"] for each in last["output"]) == "3\n4\n"
+        first = asked(options={"limit": 1})
+        assert [each["content"] for each in first["output"]] == ["1\n2\n3\n"]
+        rest = asked(options={"maxBytes": 1, "since": first["nextSince"]})
+        assert [each["content"] for each in rest["output"]] == ["4\n"]
+        assert first["hasMore"] and not rest["hasMore"]
+
+
+def test_of_a_later_attempt_there_is_what_was_kept_from_its_beginning_on(
+    fleet: Fleet, begun: Callable[..., str], tmp_path: Path
+) -> None:
+    retry = {"maxAttempts": 2, "backoffMs": 0}
+    job_id = begun(
+        f"mkdir {tmp_path}/first 2>&- && exit 3; echo second", until=rb"second\n", retry=retry
+    )
+    with fleet.without("w"):
+        for since in (0, 1):
+            asked = {"since": since}
+            page = fleet.gateway.call("console_get_job_output", jobId=job_id, options=asked)
+            assert [each["content"] for each in page["output"]] == ["second\n"]
+            assert page["nextSince"] == (1 << 32) + 1 and page["asOf"]
+
+
+def test_who_has_read_all_of_a_failed_attempt_waits_for_the_next_whether_its_worker_is_there_or_not(
+    fleet: Fleet,
+) -> None:
+    minute = {"maxAttempts": 2, "backoffMs": 60_000}
+    job_id = fleet.gateway.submit("echo first; exit 3", target="w", retry=minute)
+    until_now(lambda: fleet.gateway.job(job_id).get("reason") == "exit_code", "its failure")
+    with fleet.without("w"):
+        page = fleet.gateway.call("console_get_job_output", jobId=job_id)
+        assert [each["content"] for each in page["output"]] == ["first\n"]
+        asked = {"since": page["nextSince"], "waitMs": 1}
+        rest = fleet.gateway.call("console_get_job_output", jobId=job_id, options=asked)
+        assert (rest["output"], rest["nextSince"]) == ([], page["nextSince"])
+        assert rest["status"] == "pending" and "asOf" not in page
+    fleet.gateway.cancel(job_id)
+
+
+def test_a_person_is_told_that_what_they_see_of_a_job_is_old(
+    fleet: Fleet, begun: Callable[..., str], tmp_path: Path
+) -> None:
+    job_id = begun("echo nearly done", until=rb"done\n")
+    shell = Shell(fleet.gateway.home, tmp_path)
+    with fleet.without("w"):
+        page = fleet.gateway.call("console_get_job_output", jobId=job_id)
+        shown = shell.job("logs", job_id)
+        assert (shown.returncode, shown.stdout) == (0, "nearly done\n")
+        assert f"cannot be reached; this is what it had told at {page['asOf']}" in shown.stderr
+        fleet.await_status("w", "unreachable")
+        assert "w has not been heard of for a while" in shell.job("status", job_id).stdout

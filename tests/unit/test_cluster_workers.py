@@ -13,7 +13,7 @@ from console_automation.core.cluster_job import ClusterJob, ClusterPhase, Late
 from console_automation.core.cluster_names import queue_of
 from console_automation.core.codec import definition_to_plain
 from console_automation.core.definition import JobDefinition
-from console_automation.core.job import Channel, Reason, Status
+from console_automation.core.job import Channel, OutputCounts, Reason, Status
 from console_automation.core.question import Question, question_to_bytes
 from console_automation.core.retry import RetryPolicy
 from console_automation.core.seal import Forged, seal
@@ -159,6 +159,22 @@ async def test_what_a_run_has_told_is_in_the_record_and_written_when_there_is_ne
         assert await gateway.gateway.book.look(job.id) == known, "and nothing new"
     worker.runs.finish(run_id, code=0)
     assert (await gateway.over(job)).copy is None
+
+
+@story
+async def test_how_much_a_run_has_printed_and_what_it_tells_is_news_though_no_output_is_kept(
+    world: World,
+) -> None:
+    gateway, worker = await pair(world, cluster_output_bytes=0)
+    job = await gateway.submit("sleep", request=TYPED)
+    [run_id] = await until(lambda: worker.runs.begun, "the run")
+    worker.runs.prints(run_id, OutputCounts(bytes=7, last_sequence=1))
+    await until(lambda: told(gateway, job), "a copy")
+    worker.runs.reports[run_id, Channel.PROGRESS] = b'{"log": "halfway"}\n'
+    await pass_by(2 * COPY)
+    copy = (await gateway.get(job)).copy
+    assert copy and (copy.job["output"]["bytes"], copy.tail) == (7, ())
+    assert "halfway" in copy.job["logs"][0]
 
 
 @story

@@ -219,6 +219,12 @@ def page(client: "Client", subject_id: str, options: "Mapping[str, Any]") -> "di
     return client.call("console_get_job_output", {"jobId": subject_id, "options": options})
 
 
+def tell_age(streams: "Streams", page: "Mapping[str, Any]", whose: str = "its worker") -> None:
+    """Say of a page that it is old, if it is."""
+    if "asOf" in page and not page["hasMore"]:
+        streams.remark(f"{whose} cannot be reached; this is what it had told at {page['asOf']}")
+
+
 class Display:
     """Prints pages of output, one after the other."""
 
@@ -241,6 +247,8 @@ class Display:
         else:
             streams.text("".join([chunk["content"] for chunk in page["output"]]))
         streams.flush()
+        if not streams.json:
+            tell_age(streams, page)
 
     def _stamped(self, chunk: "Mapping[str, Any]") -> str:
         """Return the text of a chunk with its time before every line that begins in it."""

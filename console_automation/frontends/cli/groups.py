@@ -28,7 +28,7 @@ def show(
     width = max(len(child["host"]) for child in group["children"])
     turns = []
     for child in group["children"]:
-        lines = _Lines(streams, f"{child['host']:<{width}} |", timestamps=timestamps)
+        lines = _Lines(streams, child["host"], width, timestamps=timestamps)
         turns.append(_turns(client, child["jobId"], options_for, lines, follow=follow))
     code = outcome.DONE
     while turns:
@@ -68,9 +68,10 @@ def _turns(
 class _Lines:
     """What is printed of one worker's output."""
 
-    def __init__(self, streams: "Streams", title: str, *, timestamps: bool) -> None:
+    def __init__(self, streams: "Streams", host: str, width: int, *, timestamps: bool) -> None:
         self._streams = streams
-        self._title = title
+        self._host = host
+        self._title = f"{host:<{width}} |"
         self._timestamps = timestamps
         self._begun = ""  #: a line whose end has not come
 
@@ -85,6 +86,7 @@ class _Lines:
             for line in whole:
                 self._streams.line(f"{self._title}{stamp} {line}".rstrip())
         self._streams.flush()
+        following.tell_age(self._streams, page, f"worker {self._host}")
 
     def end(self) -> None:
         """Print what is left of a last line without an end."""

@@ -20,8 +20,11 @@ async def copy_of(engine: Engine, call: Call, local: Job) -> Copy:
 
 def has_news(copy: Copy, last: Copy | None) -> bool:
     """Whether a copy tells more than the last one, or than none."""
-    said = (copy.tail, copy.job.get("progress"))
-    return said != ((), None) if last is None else said != (last.tail, last.job.get("progress"))
+    return _told(copy) != ((0, None, None) if last is None else _told(last))
+
+
+def _told(copy: Copy) -> tuple[Any, ...]:
+    return copy.job["output"]["bytes"], copy.job.get("progress"), copy.job.get("logs")
 
 
 async def outcome_of(engine: Engine, call: Call, local: Job) -> Outcome:
