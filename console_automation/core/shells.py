@@ -74,6 +74,18 @@ PASTE_BEGIN = "\x1b[200~"
 PASTE_END = "\x1b[201~"
 
 
+INTERRUPT = "\x03"  #: ctrl+c
+
+
+def interrupts(kind: ShellKind | None) -> tuple[str, ...]:
+    """Return what is typed by turns until a shell has heard an interrupt of what it was about to read.
+
+    The terminal throws away what was typed, the end of a paste with it, for which fish would wait; and
+    of ctrl+c at an empty line fish says nothing.
+    """
+    return (f"{PASTE_END} ", INTERRUPT) if kind is ShellKind.FISH else (INTERRUPT,)
+
+
 def typed(kind: ShellKind, command: str, command_id: str, *, bracketed: bool = False) -> str:
     """Return what is to be typed for the command, the key that submits it included.
 

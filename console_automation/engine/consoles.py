@@ -22,9 +22,10 @@ from console_automation.core.session import (
     SessionSpec,
     StopRequested,
 )
+from console_automation.core.shells import INTERRUPT
 from console_automation.core.ssh import SshEnd, ssh_ended
 from console_automation.core.text import signal_name
-from console_automation.engine.executions import INTERRUPT, Executions
+from console_automation.engine.executions import Executions
 from console_automation.engine.feed import Feed
 from console_automation.engine.tracker import Typed
 from console_automation.engine.waiters import Waiters
@@ -190,8 +191,9 @@ class ConsoleManager:
         Raises SessionNotFound, SessionClosed, Unavailable.
         """
         each = await self.get_live(session_id)
+        is_first = INTERRUPT in text and self.executions.interrupt(session_id)
         accepted = await self.host.send_input(each.run_id, text, eof=False)
-        if INTERRUPT in text:
+        if is_first:
             self._do(self.executions.interrupted(each))
         return accepted
 

@@ -1,13 +1,14 @@
 """Commands in sessions: typed into the shell, followed to their true end by the marks it emits."""
 
 import asyncio
+import itertools
 import logging
 import secrets
 from collections.abc import Callable
 
 from console_automation.config import Settings
 from console_automation.core.session import Closing, Session, SessionCommand
-from console_automation.core.shells import ShellKind, typed
+from console_automation.core.shells import ShellKind, interrupts, typed
 from console_automation.core.text import one_line
 from console_automation.engine.tracker import Execution, Tracker
 from console_automation.errors import Conflict, ConsoleAutomationError, Unavailable
@@ -17,7 +18,6 @@ from console_automation.ports.stores import SessionStore
 
 log = logging.getLogger(__name__)
 
-INTERRUPT = "\x03"  #: ctrl+c
 _CLEAR_LINE = "\x15"  # ctrl+u: what somebody left half typed is not part of the command
 _PROMPT_SECONDS = 2.0
 _UNHEARD_SECONDS = 1.0
@@ -153,6 +153,15 @@ class Executions:
             except TimeoutError:
                 await self._settle(execution, exit_code=None)
 
+    def interrupt(self, session_id: str) -> bool:
+        """Note that ctrl+c is about to be pressed; return whether that is the command's first."""
+        tracker = self._trackers.get(session_id)
+        execution = tracker.execution if tracker else None
+        if execution is None or execution.is_interrupted:
+            return False
+        execution.is_interrupted = True
+        return True
+
     async def interrupted(self, session: Session) -> None:
         """Interrupt again where that was not heard, as long as the command has not begun. One whose
         beginning may be lost is let be.
@@ -163,15 +172,23 @@ class Executions:
         """
         tracker = self._trackers.get(session.id)
         execution = tracker.execution if tracker else None
-        if tracker is None or execution is None or execution.is_interrupted:
+        if tracker is None or execution is None:
             return
-        execution.is_interrupted = True
-        while execution.is_on_its_way and not tracker.at_prompt:
+        for keys in itertools.cycle(interrupts(shell_of(session, tracker))):
             try:
-                if not await self._news(session, tracker, timeout=_UNHEARD_SECONDS):
-                    return
+                while execution.is_on_its_way and not tracker.at_prompt:
+                    if not await self._news(session, tracker, timeout=_UNHEARD_SECONDS):
+                        break  # the session is over
+                return
             except TimeoutError:
-                await self._host.send_input(session.run_id, INTERRUPT, eof=False)
+                await self._press(session, keys)
+
+    async def _press(self, session: Session, keys: str) -> None:
+        """Type keys, if anybody takes them: the session may be over by now, or its shim silent."""
+        try:
+            await self._host.send_input(session.run_id, keys, eof=False)
+        except ConsoleAutomationError:
+            pass
 
     async def _news(
         self, session: Session, tracker: Tracker, *, timeout: float | None = None
@@ -217,10 +234,7 @@ class Executions:
         """Return what is known of a session once all that it has printed by now has been heard, as of a
         shell that waits: at a prompt, perhaps, that is on its way here. A shim reads before it answers.
         """
-        try:
-            await self._host.send_input(session.run_id, "", eof=False)
-        except ConsoleAutomationError:
-            pass  # it is over, or its shim is silent: what there is will do
+        await self._press(session, "")
         return await self.tracker(session)
 
     async def resume(

@@ -37,7 +37,7 @@ class Execution:
     output: bytearray = field(default_factory=bytearray)
     printed: int = 0
     has_gap: bool = False  #: output is missing in which its beginning or its end may have been
-    is_interrupted: bool = False  #: whoever has seen to that sees it through
+    is_interrupted: bool = False  #: ctrl+c was pressed
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -52,6 +52,12 @@ class Execution:
     def is_on_its_way(self) -> bool:
         """Whether it was typed and has not begun, nor may have begun in output that is missing."""
         return not (self.has_begun or self.has_gap or self.is_over)
+
+    @property
+    def may_have_ended(self) -> bool:
+        """Whether its end may be in output that is missing. At ctrl+c the terminal throws away what was
+        printed and not read yet."""
+        return self.has_gap or (self.has_begun and self.is_interrupted)
 
     @property
     def shown(self) -> bytes:
@@ -161,7 +167,7 @@ class Tracker:
             self.is_between = is_its_own and mark.kind is MarkKind.END
             if mark.kind is MarkKind.PROMPT:
                 self.at_prompt = self.has_prompted = True
-                if execution and execution.has_gap and not execution.is_over:
+                if execution and execution.may_have_ended and not execution.is_over:
                     execution.command = execution.command.ended(
                         at=chunk.at, exit_code=None, until=chunk.sequence
                     )

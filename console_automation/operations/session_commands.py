@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from console_automation.core.job import Channel
 from console_automation.core.session import CommandStatus, Session
-from console_automation.core.shells import ShellKind, parse_report, quoted
+from console_automation.core.shells import INTERRUPT, ShellKind, parse_report, quoted
 from console_automation.core.text import one_line, sanitize
 from console_automation.engine.commands import check_directory
 from console_automation.engine.engine import Engine
-from console_automation.engine.executions import INTERRUPT, occupied, shell_of
+from console_automation.engine.executions import occupied, shell_of
 from console_automation.engine.tracker import Execution, Typed
 from console_automation.errors import BadRequest
 from console_automation.operations import requests as ask

@@ -54,6 +54,11 @@ function __console_prompt --on-event fish_prompt
     return $last
 end
 
+# An interrupt clears the line and shows no new prompt.
+function __console_cleared --on-event fish_cancel
+    __console_mark 'A;fish'
+end
+
 # What was typed by hand; what was typed by us has a mark of its own.
 function __console_typed --on-event fish_preexec
     if not string match -q '*__console_begin*' -- "$argv[1]"

@@ -12,8 +12,10 @@ import psutil
 import pytest
 
 from console_automation.app import App
+from console_automation.engine import executions
 from console_automation.operations import sessions
 from console_automation.ports.machine import Foreground
+from tests.integration.live_shell import HERE, PROGRAMS, completed
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(
@@ -59,6 +61,41 @@ async def test_a_new_shell_at_a_prompt_that_is_not_passed_on_yet_is_ready(
     made = await asyncio.wait_for(opening, PATIENCE)
     assert late.is_seen
     assert made.view["ready"] is True
+
+
+@pytest.mark.parametrize("kind", HERE)
+async def test_an_interrupt_while_a_command_is_typed_leaves_a_shell_that_takes_the_next(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for patience in ("_UNHEARD_SECONDS", "_PROMPT_SECONDS"):
+        monkeypatch.setattr(executions, patience, 0.2)
+    completed(tmp_path)
+    environment = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    made = await app.call(
+        "console_create_session", command=PROGRAMS[kind], options={"environment": environment}
+    )
+    asked = {"sessionId": made.view["sessionId"]}
+
+    async def state() -> str:
+        return str((await app.call("console_get_session_state", **asked)).view["state"])
+
+    async def is_idle() -> bool:
+        return await state() == "idle"
+
+    for pause in (0.0, 0.002, 0.004, 0.008, 0.016):
+        await until(is_idle, f"the prompt, of a shell that shows {await shown(app, **asked)}")
+        running = asyncio.create_task(app.call("console_execute_command", command="true", **asked))
+        await asyncio.sleep(pause)  # any moment will do
+        await app.call("console_send_key", key="ctrl+c", **asked)
+        assert (await asyncio.wait_for(running, PATIENCE)).view["status"] != "running"
+    await until(is_idle, "the prompt")
+    answer = await app.call("console_execute_command", command="echo here", **asked)
+    assert (answer.view["output"], answer.view["exitCode"]) == ("here\n", 0)
+
+
+async def shown(app: App, **asked: Any) -> str:
+    """Return what the screen shows."""
+    return repr((await app.call("console_get_screen", **asked)).view["screen"])
 
 
 async def test_a_shell_at_a_prompt_that_is_not_passed_on_yet_is_idle(app: App, late: Late) -> None:

@@ -191,6 +191,17 @@ async def test_a_command_that_has_begun_is_interrupted_as_often_as_that_is_asked
     assert bench.host.typed[each.run_id][1:] == ["\x03", "\x03"]
 
 
+async def test_a_command_whose_end_the_terminal_threw_away_at_an_interrupt_is_over_at_the_prompt(
+    make: Make,
+) -> None:
+    bench, each, execution = await begun(make, "make")
+    await bench.manager.executions.tracker(each)
+    await bench.manager.send(each.id, "\x03")
+    bench.print_more(b"^C\r\n" + PROMPT)
+    known = await bench.command(execution.command.id)
+    assert (known.status, known.exit_code) == (CommandStatus.UNKNOWN, None)
+
+
 async def test_a_command_that_may_have_begun_in_output_that_is_lost_is_interrupted_once(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
