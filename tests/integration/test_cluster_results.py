@@ -245,7 +245,12 @@ def test_who_has_read_all_of_a_failed_attempt_waits_for_the_next_whether_its_wor
 ) -> None:
     minute = {"maxAttempts": 2, "backoffMs": 60_000}
     job_id = fleet.gateway.submit("echo first; exit 3", target="w", retry=minute)
-    until_now(lambda: fleet.gateway.job(job_id).get("reason") == "exit_code", "its failure")
+
+    def is_to_be_tried_again() -> bool:  # and not only its worker says so
+        job = fleet.gateway.job(job_id)
+        return (job["status"], job.get("reason")) == ("pending", "exit_code")
+
+    until_now(is_to_be_tried_again, "its failure, in the record")
     with fleet.without("w"):
         page = fleet.gateway.call("console_get_job_output", jobId=job_id)
         assert [each["content"] for each in page["output"]] == ["first\n"]
