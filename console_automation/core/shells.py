@@ -72,8 +72,6 @@ def quoted(kind: ShellKind, word: str) -> str:
 
 PASTE_BEGIN = "\x1b[200~"
 PASTE_END = "\x1b[201~"
-
-
 INTERRUPT = "\x03"  #: ctrl+c
 
 

@@ -191,10 +191,10 @@ class ConsoleManager:
         Raises SessionNotFound, SessionClosed, Unavailable.
         """
         each = await self.get_live(session_id)
-        is_first = INTERRUPT in text and self.executions.interrupt(session_id)
+        execution = self.executions.interrupt(session_id) if INTERRUPT in text else None
         accepted = await self.host.send_input(each.run_id, text, eof=False)
-        if is_first:
-            self._do(self.executions.interrupted(each))
+        if execution is not None:
+            self._do(self.executions.interrupted(each, execution))
         return accepted
 
     def note_input(self, session_id: str, typed: Typed) -> None:

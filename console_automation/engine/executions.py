@@ -153,16 +153,16 @@ class Executions:
             except TimeoutError:
                 await self._settle(execution, exit_code=None)
 
-    def interrupt(self, session_id: str) -> bool:
-        """Note that ctrl+c is about to be pressed; return whether that is the command's first."""
+    def interrupt(self, session_id: str) -> Execution | None:
+        """Note that ctrl+c is about to be pressed; return the command whose first that is."""
         tracker = self._trackers.get(session_id)
         execution = tracker.execution if tracker else None
         if execution is None or execution.is_interrupted:
-            return False
+            return None
         execution.is_interrupted = True
-        return True
+        return execution
 
-    async def interrupted(self, session: Session) -> None:
+    async def interrupted(self, session: Session, execution: Execution) -> None:
         """Interrupt again where that was not heard, as long as the command has not begun. One whose
         beginning may be lost is let be.
 
@@ -170,10 +170,7 @@ class Executions:
         note the signal and go on waiting (bash does until 5.2 at least): nothing would ever come of the
         command.
         """
-        tracker = self._trackers.get(session.id)
-        execution = tracker.execution if tracker else None
-        if tracker is None or execution is None:
-            return
+        tracker = await self.tracker(session)
         for keys in itertools.cycle(interrupts(shell_of(session, tracker))):
             try:
                 while execution.is_on_its_way and not tracker.at_prompt:

@@ -8,11 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from console_automation.core.cluster_job import (
-    Cancel,
-    ClusterJob,
-    ClusterPhase,
-)
+from console_automation.core.cluster_job import Cancel, ClusterJob, ClusterPhase
 from console_automation.core.cluster_names import ANY_QUEUE
 from console_automation.core.job import Status
 from console_automation.core.target import parse_target

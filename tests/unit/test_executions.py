@@ -202,6 +202,20 @@ async def test_a_command_whose_end_the_terminal_threw_away_at_an_interrupt_is_ov
     assert (known.status, known.exit_code) == (CommandStatus.UNKNOWN, None)
 
 
+async def test_an_interrupt_is_not_repeated_for_the_next_command(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executions, "_UNHEARD_SECONDS", 0.0)
+    bench, each, execution = await begun(make, "make")
+    interrupted = bench.manager.executions.interrupt(each.id)
+    assert interrupted is execution
+    ended = f"\x1b]133;D;130;{execution.command.id}\x07".encode()
+    bench.print_more(ended + PROMPT)
+    await bench.manager.executions.execute(each, "make again")
+    await bench.manager.executions.interrupted(each, execution)
+    assert "\x03" not in bench.host.typed[each.run_id]
+
+
 async def test_a_command_that_may_have_begun_in_output_that_is_lost_is_interrupted_once(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
